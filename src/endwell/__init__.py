@@ -1,0 +1,1 @@
+"""endwell: an asynchronous HTTP client in which everything that is opened ends well."""

@@ -1,0 +1,1 @@
+"""Layer 1: HTTP's vocabulary; no I/O."""

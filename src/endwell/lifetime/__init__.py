@@ -1,0 +1,1 @@
+"""Layer 0: who owns what, and how it ends."""
