@@ -1,1 +1,39 @@
-"""Layer 0: who owns what, and how it ends."""
+"""Layer 0: who owns what, and how it ends (closing.md)."""
+
+from endwell.lifetime.closing import abort, abort_work, close, drop
+from endwell.lifetime.deadline import NEVER, Deadlines
+from endwell.lifetime.leaks import Face, Lease, OpenResource, guard, name_leak, open_resources
+from endwell.lifetime.origin import Origin, caller
+from endwell.lifetime.report import Aborted, CloseReport, LeakReport
+from endwell.lifetime.resource import Event, ForkedError, Owner, Resource, State, Work, WrongLoopError
+from endwell.lifetime.tasks import failures, spawn, start
+
+__all__ = (
+    "NEVER",
+    "Aborted",
+    "CloseReport",
+    "Deadlines",
+    "Event",
+    "Face",
+    "ForkedError",
+    "LeakReport",
+    "Lease",
+    "OpenResource",
+    "Origin",
+    "Owner",
+    "Resource",
+    "State",
+    "Work",
+    "WrongLoopError",
+    "abort",
+    "abort_work",
+    "caller",
+    "close",
+    "drop",
+    "failures",
+    "guard",
+    "name_leak",
+    "open_resources",
+    "spawn",
+    "start",
+)

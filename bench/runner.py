@@ -1,0 +1,145 @@
+"""Runs the measurements: each in a fresh process, the clients in turns, the worker and the servers on different CPUs.
+
+A result is a plain dict that goes into the JSON file as it is: `round`, `peer`, `workload`, and either `figures` or
+`failed`. Used by `__main__.py` and `ab.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .peers import Peer
+from .server import Servers
+from .workloads import DOCUMENT, Workload
+
+HERE = Path(__file__).parent
+# No site: a `.pth` file of one peer must not run, or import anything, in the processes of the others.
+PYTHON = (sys.executable, "-I", "-S")
+LIMIT_SECONDS = 180
+COLD_STARTS = 7
+
+
+def choose_cpus() -> tuple[int | None, int | None]:
+    """The CPUs of the worker and of the servers; None where there is only one for both."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None, None
+    cpus = sorted(os.sched_getaffinity(0))
+    return (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
+
+
+def run_rounds(
+    peers: Sequence[Peer],
+    workloads: Sequence[Workload],
+    rounds: int,
+    servers: Servers,
+    cpu: int | None,
+    progress: Callable[[str], None],
+) -> Iterator[dict[str, Any]]:
+    """Each round runs each workload once with each peer; who begins changes from round to round."""
+    total = rounds * len(peers) * len(workloads)
+    done = 0
+    for number in range(rounds):
+        for place, workload in enumerate(workloads):
+            first = (number + place) % len(peers)
+            for peer in [*peers[first:], *peers[:first]]:
+                done += 1
+                progress(f"[{done}/{total}] round {number + 1}: {workload.name}, {peer.name}")
+                yield {
+                    "round": number,
+                    "peer": peer.name,
+                    "workload": workload.name,
+                    **measure(peer, workload, servers, cpu),
+                }
+
+
+def measure(peer: Peer, workload: Workload, servers: Servers, cpu: int | None) -> dict[str, Any]:
+    """One measurement: `{"figures": ...}`, or `{"failed": why}`."""
+    if workload.name in peer.unsupported:
+        return {"failed": peer.unsupported[workload.name]}
+    try:
+        if workload.kind in ("import", "first"):
+            return {"figures": _cold(peer, workload, servers, cpu)}
+        figures = json.loads(_run([str(HERE / "worker.py"), json.dumps(_spec(peer, workload, servers))], {}, cpu))
+    except subprocess.CalledProcessError as error:
+        return {"failed": _last_line(error.stderr)}
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {LIMIT_SECONDS} s"}
+    if figures["errors"]:
+        return {"failed": f"{figures['errors']} errors, the first: {figures['first_error']}"}
+    return {"figures": {name: value for name, value in figures.items() if name not in ("errors", "first_error")}}
+
+
+def _spec(peer: Peer, workload: Workload, servers: Servers) -> dict[str, Any]:
+    def url(path: str) -> str:
+        return servers.url(workload.server, workload.host, path)
+
+    count = workload.count
+    if workload.kind == "requests":
+        count = max(int(count * peer.share), 2 * workload.connections)
+    path = f"{workload.path}/{workload.count}" if workload.kind == "idle" else workload.path
+    return {
+        "paths": _paths(peer),
+        "adapter": peer.adapter,
+        "module": peer.module,
+        "kind": workload.kind,
+        "method": workload.method,
+        "loop": workload.loop,
+        "url": url(path),
+        "small_url": url("/small"),
+        "check_url": url("/cookie-check"),
+        "connections": workload.connections,
+        "count": count,
+        "warm_up": workload.warm_up,
+        "body": workload.body,
+        "cookies": workload.cookies,
+        "redirects": workload.redirects,
+        "ca_file": str(servers.ca_file) if workload.server.startswith("https") else None,
+        "document": DOCUMENT if workload.method == "json" else None,
+    }
+
+
+def _paths(peer: Peer) -> list[str]:
+    """Where a worker finds modules: what was asked for, the checkout this file is in, the installed packages."""
+    checkout = HERE.parent
+    purelib, platlib = sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
+    return list(dict.fromkeys([*peer.paths, str(checkout / "src"), str(checkout), purelib, platlib]))
+
+
+def _cold(peer: Peer, workload: Workload, servers: Servers, cpu: int | None) -> dict[str, float]:
+    """The median of several fresh processes, after one whose only purpose is to write the compiled files."""
+    arguments = [str(HERE / "cold.py"), workload.kind, peer.module]
+    if workload.kind == "first":
+        arguments += [peer.adapter, servers.url(workload.server, workload.host, workload.path)]
+    environment = {"BENCH_PATHS": os.pathsep.join(_paths(peer))}
+    seconds = [float(_run(arguments, environment, cpu)) for _ in range(COLD_STARTS + 1)]
+    return {"cpu_ms": statistics.median(seconds[1:]) * 1000}
+
+
+def _run(arguments: list[str], environment: dict[str, str], cpu: int | None) -> str:
+    def pin() -> None:
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
+
+    done = subprocess.run(
+        [*PYTHON, *arguments],
+        env={"PATH": os.environ.get("PATH", ""), **environment},  # no proxies, no settings of the user's
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_SECONDS,
+        preexec_fn=pin,  # before the interpreter starts, so that a client that counts CPUs counts right
+    )
+    return done.stdout
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "ended without a word"

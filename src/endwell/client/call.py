@@ -1,0 +1,386 @@
+"""One call of a verb: its hops, from the URL that was asked to the response that is handed over.
+
+The shortest way through is that of a plain GET that meets an idle connection; everything else is a step aside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from endwell.client.auth import BasicAuth, netrc_auth
+from endwell.client.errors import (
+    ClientOSError,
+    ClientPayloadError,
+    InvalidUrlClientError,
+    InvalidUrlRedirectClientError,
+    NonHttpUrlClientError,
+    ServerDisconnectedError,
+    SessionClosedError,
+    TooManyRedirects,
+)
+from endwell.client.exchange import ClientExchange
+from endwell.client.middlewares import build_client_middlewares
+from endwell.client.outgoing import Outgoing, outgoing_of
+from endwell.client.redirects import REDIRECTS, Redirect, decide, strip_fields
+from endwell.client.request import check_method
+from endwell.client.response import ClientResponse
+from endwell.client.timeouts import ceil_deadline
+from endwell.client.tracing import Trace, make_trace
+from endwell.http import hdrs
+from endwell.http.typedefs import StrOrURL
+from endwell.http.url import Target, target_of
+from endwell.lifetime import NEVER, State
+
+if TYPE_CHECKING:
+    from endwell.client.connector import ConnectorCore
+    from endwell.client.options import RequestOptions
+    from endwell.client.request import ClientRequest
+    from endwell.client.session import ClientSession
+    from endwell.lifetime import Origin
+
+__all__ = ("perform", "resend")
+
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+_VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+_HTTP: Final = frozenset({"http", "https"})
+
+
+async def perform(
+    session: ClientSession, method: str, url: StrOrURL, options: RequestOptions, origin: Origin | None
+) -> ClientResponse:
+    """Do what a verb asks for. See `ClientSession.request`."""
+    core = session._core
+    if core.state is not State.OPEN or session._loop_moved():
+        refuse_unless_admitted(session)
+    if method not in _VERBS:
+        method = check_method(method)
+    target = _target(session, url, options)
+    now = core.loop.time()
+    timeout = options.timeout
+    due = ceil_deadline(now, timeout.total, timeout.ceil_threshold) if timeout.total else NEVER
+    traces = make_trace(session, session._trace_configs, options.trace_request_ctx) if session._trace_configs else None
+    call = _Call(session, method, options, origin=origin, now=now, due=due, traces=traces)
+    if traces is None:
+        return await call.run(target)
+    return await call.run_traced(target, traces)
+
+
+async def resend(session: ClientSession, request: ClientRequest, fields: CIMultiDict[str]) -> ClientResponse:
+    """Ask once more what a request asked, with other fields."""
+    core = session._core
+    if core.state is not State.OPEN or session._loop_moved():
+        refuse_unless_admitted(session)
+    now = core.loop.time()
+    timeout = request.options.timeout
+    due = ceil_deadline(now, timeout.total, timeout.ceil_threshold) if timeout.total else NEVER
+    call = _Call(
+        session, request.method, request.options, origin=request.origin, now=now, due=due, traces=request.traces
+    )
+    call.fields = fields
+    call.outgoing = request.outgoing
+    return await call.run(request.target)
+
+
+def refuse_unless_admitted(session: ClientSession) -> None:
+    """Raise unless the session takes a request of this task.
+
+    Raises:
+        SessionClosedError, ForkedError, WrongLoopError: it does not.
+
+    """
+    core = session._core
+    if not core.admit():
+        closed_at = str(core.closed_at) if core.closed_at is not None else None
+        where = f": it was closed at {closed_at}" if closed_at else ""
+        message = f"Session is closed{where}"
+        raise SessionClosedError(message, closed_at=closed_at)
+
+
+def _target(session: ClientSession, url: StrOrURL, options: RequestOptions) -> Target:
+    """Find out where a call goes.
+
+    Raises:
+        InvalidURL: and its kin, when nothing can be sent there.
+
+    """
+    try:
+        if session._base_url is not None:
+            parsed = session._base_url.join(url if isinstance(url, URL) else URL(url))
+            if options.params is not None:
+                parsed = parsed.extend_query(options.params)
+            target = target_of(parsed)
+        elif options.params is not None:
+            target = target_of((url if isinstance(url, URL) else URL(url)).extend_query(options.params))
+        else:
+            target = target_of(url)
+    except (ValueError, TypeError) as error:
+        if isinstance(url, (str, URL)):
+            try:
+                scheme = URL(url).scheme
+            except ValueError:
+                scheme = ""
+            if scheme and scheme not in session._schemes:
+                raise NonHttpUrlClientError(url) from error
+        raise InvalidUrlClientError(url, str(error)) from error
+    if target.url.scheme not in _HTTP and target.url.scheme not in session._schemes:
+        raise NonHttpUrlClientError(url)
+    return target
+
+
+class _Call:
+    """The state of one call between its hops."""
+
+    __slots__ = (
+        "auth", "due", "fields", "history", "method", "now", "options", "origin", "outgoing", "session", "traces",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        session: ClientSession,
+        method: str,
+        options: RequestOptions,
+        *,
+        origin: Origin | None,
+        now: float,
+        due: float,
+        traces: Trace | None,
+    ) -> None:
+        self.session = session
+        self.method = method
+        self.options = options
+        self.origin = origin
+        self.now = now
+        self.due = due
+        self.traces = traces
+        self.auth: BasicAuth | None = options.auth
+        self.fields: CIMultiDict[str] | None = None
+        self.outgoing: Outgoing | None = None
+        self.history: list[ClientResponse] = []
+
+    async def run(self, target: Target) -> ClientResponse:
+        session, options = self.session, self.options
+        if not options.plain or not session._plain:
+            self.fields = self.fields or session._merge(
+                session._plain_fields(options.skip_auto_headers), options.headers
+            )
+            self.outgoing = self.outgoing or outgoing_of(options, session)
+        if session._default_auth is not None and self.auth is None and session._auth_applies(target):
+            self.auth = session._default_auth
+        while True:
+            request = self._request(target)
+            if options.middlewares:
+                response = await build_client_middlewares(send, options.middlewares)(request)
+            else:
+                response = await send(request)
+            response._history = tuple(self.history)
+            if response.status not in REDIRECTS or not options.allow_redirects:
+                break
+            redirect = self._redirect(response, target)
+            if redirect is None:
+                break
+            target = await self._follow(response, redirect)
+        if self.outgoing is not None and response._exchange.uploading is None:
+            await self.outgoing.close()
+        check = options.raise_for_status
+        if check is None:
+            check = session._raise_for_status
+        if check is True:
+            response.raise_for_status()
+        elif check:
+            checked = False
+            try:
+                await check(response)
+                checked = True
+            finally:
+                if not checked:
+                    response.release()
+        return response
+
+    async def run_traced(self, target: Target, traces: Trace) -> ClientResponse:
+        """Run, and tell the trace configs of start, end and failure."""
+        headers = self.session._merge(self.session._plain_fields(), self.options.headers)
+        await traces.send_request_start(self.method, target.url, headers)
+        try:
+            response = await self.run(target)
+        except Exception as error:
+            await traces.send_request_exception(self.method, target.url, headers, error)
+            raise
+        await traces.send_request_end(response.method, response.url, headers, response)
+        return response
+
+    def _request(self, target: Target) -> ClientRequest:
+        """Make the request of one hop."""
+        session, options = self.session, self.options
+        auth = self.auth
+        url = target.real_url
+        if url is not target.url and (url.raw_user is not None or url.raw_password is not None):
+            if auth is not None and not self.history:
+                message = "Cannot combine AUTH argument with credentials encoded in URL"
+                raise ValueError(message)
+            auth = BasicAuth._quiet(url.user or "", url.password or "", "utf-8")
+        elif auth is None and session.trust_env and not (self.fields and hdrs.AUTHORIZATION in self.fields):
+            auth = netrc_auth(target.host)
+        fields = self.fields
+        if fields is not None:
+            fields = CIMultiDict(fields)
+        elif auth is not None or self.method not in session._bodyless or not session._plain:
+            fields = session._plain_fields(options.skip_auto_headers)
+        request = session._request_class(
+            session,
+            self.method,
+            target,
+            options,
+            origin=self.origin,
+            began=self.now,
+            due=self.due,
+            fields=fields,
+            traces=self.traces,
+        )
+        if fields is not None:
+            request.prepare(auth, self.outgoing)
+        return request
+
+    def _redirect(self, response: ClientResponse, target: Target) -> Redirect | None:
+        """Decide on the next hop; None when the response names none."""
+        location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
+        if location is None:
+            return None
+        done = False
+        try:
+            if len(self.history) >= self.options.max_redirects:
+                history = (*self.history, response)
+                info = self.history[0].request_info if self.history else response.request_info
+                raise TooManyRedirects(info, history)
+            redirect = decide(
+                response.status,
+                self.method,
+                target.real_url,
+                location,
+                requote=self.session._requote_redirect_url,
+                max_size=self.options.max_line_size,
+            )
+            done = True
+        finally:
+            if not done:
+                response.close()
+        return redirect
+
+    async def _follow(self, response: ClientResponse, redirect: Redirect) -> Target:
+        """Let go of the response and get ready for the next hop."""
+        if self.traces is not None:
+            await self.traces.send_request_redirect(self.method, response.url, response._request.headers, response)
+        await response._leave(failed=False)
+        self.history.append(response)
+        if self.fields is not None:
+            strip_fields(self.fields, redirect)
+        if not redirect.same_origin:
+            self.auth = None
+            self.options = self.options.without_cookies()
+        self.method = redirect.method
+        if not redirect.keep_body:
+            if self.outgoing is not None:
+                await self.outgoing.close()
+            self.outgoing = None
+        elif self.outgoing is not None and not self.outgoing.again:
+            message = (
+                "Cannot follow redirect with a consumed request body: give bytes or a file that can be rewound, "
+                "or set allow_redirects=False"
+            )
+            raise ClientPayloadError(message)
+        url = redirect.url
+        if url.raw_user is not None or url.raw_password is not None:
+            url = url.with_user(None)  # credentials in a Location are nobody's business
+        try:
+            return target_of(url)
+        except ValueError as error:
+            raise InvalidUrlRedirectClientError(url, str(error)) from error
+
+
+async def send(request: ClientRequest) -> ClientResponse:
+    """Send one request and wait for the head of its response: the innermost handler of the middlewares."""
+    session = request.session
+    core = session._core
+    connector = session._connector_core()
+    retry = request.method in _IDEMPOTENT
+    while True:
+        if core.state is not State.OPEN:
+            refuse_unless_admitted(session)
+        exchange = ClientExchange(core, connector, request, request.options, request.due)
+        try:
+            await _ask(request, exchange, connector)
+            break
+        except (ServerDisconnectedError, ClientOSError):
+            # A connection that was kept may have died meanwhile: once, silently, on a fresh one.
+            if not retry or not exchange.reused or not _repeatable(request):
+                raise
+            retry = False
+        finally:
+            if exchange.head is None:
+                exchange.dropped()
+    head = exchange.head
+    assert head is not None
+    if head.has(b"\r\nset-cookie:"):
+        values = [value.decode("utf-8", "surrogateescape") for value in head.every(b"\r\nset-cookie:")]
+        session._cookie_jar.update_from_set_cookie(values, request.target.url)
+    return session._response_class(session, request, exchange)
+
+
+async def _ask(request: ClientRequest, exchange: ClientExchange, connector: ConnectorCore) -> None:
+    """Get a connection, send, and wait for the head."""
+    now = connector.loop.time()
+    if request.due <= now:
+        total = request.options.timeout.total
+        message = f"{request.method} {request.url.with_query(None)} did not finish within total={total} s"
+        raise TimeoutError(message)
+    data = request.render()
+    connection = await connector.acquire(request, exchange, now)
+    traces = request.traces
+    outgoing = request.outgoing
+    if outgoing is None:
+        waiter = exchange.start(connection, data)
+    else:
+        waiter = _start_with_body(request, exchange, connection, data, outgoing)
+    if traces is not None:
+        await traces.send_request_headers(request.method, request.url, request.headers)
+        if outgoing is not None and outgoing.at_once is not None:
+            await traces.send_request_chunk_sent(request.method, request.url, outgoing.at_once)
+    await waiter
+
+
+def _start_with_body(
+    request: ClientRequest, exchange: ClientExchange, connection: Any, data: bytes, outgoing: Outgoing
+) -> Any:
+    options, traces = request.options, request.traces
+    small = outgoing.at_once
+    if small is not None and not options.expect100:
+        waiter = exchange.start(connection, data + small)
+        if options.upload_tracker is not None:
+            options.upload_tracker._begin()
+            options.upload_tracker.bytes_written = len(small)
+            options.upload_tracker._end(None)
+        return waiter
+    waiter = exchange.start(connection, data)
+    on_chunk = None
+    if traces is not None:
+
+        async def on_chunk(chunk: bytes) -> None:
+            await traces.send_request_chunk_sent(request.method, request.url, chunk)
+
+    payload = outgoing.body
+    assert not isinstance(payload, bytes)
+    exchange.send_body(
+        payload,
+        outgoing.length,
+        chunked=outgoing.chunked,
+        coding=outgoing.coding,
+        expect=options.expect100,
+        on_chunk=on_chunk,
+    )
+    return waiter
+
+
+def _repeatable(request: ClientRequest) -> bool:
+    return request.outgoing is None or request.outgoing.again

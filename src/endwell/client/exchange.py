@@ -1,0 +1,463 @@
+"""One request with its response, on a borrowed connection: from the wish for a connection to its return.
+
+The exchange is what a session drains and what deadlines watch. It is ended exactly once, in `_end`. It knows nothing of
+the response object that users hold, so that a forgotten one can be collected (closing.md C11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from endwell.client.errors import (
+    ClientConnectionError,
+    ContentCodingError,
+    ExchangeAbortedError,
+    SocketTimeoutError,
+    UploadAbortedError,
+)
+from endwell.client.mapping import public_error
+from endwell.connection.body import BodyStream
+from endwell.connection.http1 import ClientConnection
+from endwell.connection.writer import BodyWriter
+from endwell.http.codings import CodingError, MissingCodingError, UnknownCodingError, make_decoder
+from endwell.lifetime import NEVER, LeakReport, Origin, Owner, abort_work, name_leak, spawn
+from endwell.wire.http1 import Limits, ResponseHead
+
+if TYPE_CHECKING:
+    from endwell.client.connector import ConnectorCore
+    from endwell.client.options import RequestOptions
+    from endwell.client.request import ClientRequest
+    from endwell.http.codings import Decoder
+    from endwell.http.payload import Payload
+
+__all__ = ("READ_AWAY", "ClientExchange", "Step")
+
+READ_AWAY: Final = 64 * 1024
+"""Bytes of an unread rest of a body that are read away to keep the connection (closing.md C8)."""
+
+_READ_AWAY_TIME: Final = 5.0
+_CONTINUE_TIME: Final = 1.0
+
+
+class Step(enum.Enum):
+    """How far an exchange has come."""
+
+    QUEUED = "waiting for a connection"
+    OPENING = "connecting"
+    ASKED = "waiting for the response"
+    ANSWERED = "receiving the response"
+    ENDED = "ended"
+
+
+_ENDED: Final = Step.ENDED
+
+
+class ClientExchange:
+    """The client's side of one exchange.
+
+    Attributes:
+        step: how far it has come.
+        head: the head of the response, once there.
+        body: the stream of the body, when it did not come whole with the head.
+        pieces: the body, when it did.
+        error: why it failed.
+        asker: the task that asked.
+
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_away", "_connector", "_continue", "_late", "_opening", "_total_due", "_upload", "_waiter",
+        "asker", "body", "complete", "connection", "due", "error", "head", "limits", "method", "options", "origin",
+        "owner", "pieces", "read_until_eof", "request", "reused", "step", "watches_reads",
+    )  # fmt: skip
+
+    def __init__(
+        self, owner: Owner, connector: ConnectorCore, request: ClientRequest, options: RequestOptions, due: float
+    ) -> None:
+        self.owner = owner
+        self.request = request
+        self.options = options
+        self.method = request.method
+        self.limits: Limits = options.limits
+        self.read_until_eof = options.read_until_eof
+        self.watches_reads = bool(options.timeout.sock_read)
+        self.origin: Origin | None = request.origin
+        self.asker = asyncio.current_task()
+        self.due = self._total_due = due
+        self.step = Step.QUEUED
+        self.connection: ClientConnection | None = None
+        self.head: ResponseHead | None = None
+        self.body: BodyStream | None = None
+        self.pieces: list[bytes] | None = None
+        self.complete = False
+        self.error: BaseException | None = None
+        self.reused = False
+        self._connector = connector
+        self._waiter: asyncio.Future[Any] | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._continue: asyncio.Future[bool] | None = None
+        self._opening: asyncio.Timeout | None = None
+        self._away = False
+        self._late: Any = None
+        owner.work.add(self)
+
+    def describe(self) -> str:
+        """One line for reports."""
+        return f"{self.method} {self.request.url.with_query(None)} ({self.step.value})"
+
+    # Getting a connection: called by the connector, in the asker's task
+
+    async def granted(self) -> Any:
+        """Wait in the pool's queue; return what `Pool.grant` decided."""
+        waiter = self._waiter = self.owner.loop.create_future()
+        self.step = Step.QUEUED
+        got = False
+        try:
+            decision = await waiter
+            got = True
+            return decision
+        finally:
+            self._waiter = None
+            if not got and waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._late = waiter.result()
+
+    def late_grant(self) -> Any:
+        """Give, once, what the pool granted in the same pass of the loop that ended the waiting."""
+        late, self._late = self._late, None
+        return late
+
+    def grant(self, decision: Any) -> bool:
+        """Take the pool's decision; False when nobody waits for it any more."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return False
+        waiter.set_result(decision)
+        return True
+
+    def opening(self, timeout: asyncio.Timeout) -> None:
+        """Note that a connection is being opened under this time-out, which an abort brings forward."""
+        self.step = Step.OPENING
+        self._opening = timeout
+        self.due = NEVER
+
+    def opened(self) -> None:
+        """Note that the connection is open."""
+        self._opening = None
+        self.due = self._total_due
+        self.owner.work.sooner(self.due)
+
+    # Sending and waiting for the head
+
+    def start(self, connection: ClientConnection, data: bytes) -> asyncio.Future[Any]:
+        """Send the head, perhaps with the body; return the future of the response's head."""
+        self.connection = connection
+        self.reused = connection.uses > 0
+        self.step = Step.ASKED
+        waiter = self._waiter = self.owner.loop.create_future()
+        connection.start(self, data)
+        if self.watches_reads:
+            self._watch()
+        return waiter
+
+    def send_body(
+        self,
+        payload: Payload,
+        length: int | None,
+        *,
+        chunked: bool,
+        coding: str | None,
+        expect: bool,
+        on_chunk: Callable[[bytes], Awaitable[None]] | None,
+    ) -> None:
+        """Send the body in a task of its own, which ends with the exchange at the latest."""
+        connection = self.connection
+        assert connection is not None
+        writer = BodyWriter(connection, length, on_chunk)
+        if coding:
+            writer.enable_compression(coding)
+        if chunked:
+            writer.enable_chunking()
+        tracker = self.options.upload_tracker
+        if tracker is not None:
+            tracker._begin()
+        if expect:
+            self._continue = self.owner.loop.create_future()
+        self._upload = spawn(
+            self.owner,
+            self._send(writer, payload, length),
+            origin=self.origin or Origin(None, 0),
+            name=f"endwell: upload of {self.method} {self.request.url.host}",
+        )
+
+    def on_continue(self) -> None:
+        """The peer wants the body."""
+        if self._continue is not None and not self._continue.done():
+            self._continue.set_result(True)
+
+    def on_head(self, head: ResponseHead, pieces: list[bytes], *, complete: bool) -> None:
+        """Take the head, and what came with it."""
+        self.head = head
+        self.step = Step.ANSWERED
+        if complete:
+            self.pieces = pieces
+            self.on_end()
+        else:
+            body = self.body = self._stream(self.connection)
+            body.feed(pieces)
+            if self._continue is not None and not self._continue.done():
+                self._continue.set_result(False)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def on_end(self) -> None:
+        """The response is complete; the exchange is, too, unless the request is still being sent."""
+        self.complete = True
+        if self.body is not None:
+            self.body.end()
+        upload = self._upload
+        if upload is not None and not upload.done():
+            if self._continue is not None and not self._continue.done():
+                self._continue.set_result(False)
+            wanted = self._continue is None or self._continue.result()
+            if wanted and self.head is not None and self.head.keep_alive:
+                return  # the rest of the request goes out first (closing.md C8)
+            upload.cancel("the peer answered and wants no more of the body")
+            self._end(reusable=False)
+            return
+        self._end(reusable=upload is None or (not upload.cancelled() and upload.exception() is None))
+
+    # The reader's side
+
+    def stream(self) -> BodyStream:
+        """Give the body as a stream, also when it came whole."""
+        body = self.body
+        if body is None:
+            body = self.body = self._stream(None)
+            if self.error is not None:
+                body.fail(self.error)
+            else:
+                body.feed(self.pieces or [])
+                body.end()
+            self.pieces = None
+        return body
+
+    async def read_all(self) -> bytes:
+        """Return the whole body, decoded."""
+        pieces = self.pieces
+        if pieces is not None and self.body is None and not self._coded():
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return await self.stream().read_all()
+
+    @property
+    def uploading(self) -> asyncio.Task[None] | None:
+        """The task that sends the body, while it does."""
+        return self._upload if self._upload is not None and not self._upload.done() else None
+
+    async def finish_upload(self) -> None:
+        """Send the rest of the request's body, unless the peer wants to hear no more (closing.md C8)."""
+        upload = self.uploading
+        if upload is None:
+            return
+        if self.head is not None and not self.head.keep_alive:
+            self.close()
+            return
+        done = False
+        try:
+            await asyncio.wait([upload])
+            done = True
+        finally:
+            if not done:
+                self.close()
+
+    def release(self) -> None:
+        """Let go of the response: a small rest is read away to keep the connection, a large one costs it."""
+        if self.step is _ENDED or self._away:
+            return
+        if self.complete:
+            return  # only the upload goes on
+        connection = self.connection
+        left = connection.reader.length if connection is not None else None
+        if connection is None or left is None or left > READ_AWAY or self.step is not Step.ANSWERED:
+            self.close()
+            return
+        self._away = True
+        if self.body is not None:
+            self.body.fail(ClientConnectionError("Connection closed"))
+            self.body = _Away(self.owner.loop, None, READ_AWAY)
+            connection.resume_reading()
+        self.due = min(self._total_due, self.owner.loop.time() + _READ_AWAY_TIME)
+        self.owner.work.sooner(self.due)
+
+    def close(self) -> None:
+        """Let go of the response and of the connection."""
+        self.fail(ClientConnectionError("Connection closed"))
+
+    def forgotten(self) -> None:
+        """See `Forgettable.forgotten`: the response was collected with its body unread."""
+        loop = self.owner.loop
+        if self.step is _ENDED or self.complete or self._away or loop.is_closed():
+            return
+        loop.call_soon_threadsafe(self._forget)
+
+    # Failing
+
+    def expire(self, now: float) -> None:
+        """Act on the deadline: the total one, or that between two reads."""
+        if now >= self._total_due:
+            total = self.options.timeout.total
+            self.fail(TimeoutError(f"{self.describe()} did not finish within total={total} s"))
+        elif self._away:
+            self.close()
+        elif self.watches_reads and self.connection is not None:
+            gap = self.options.timeout.sock_read or NEVER
+            self.due = min(self._total_due, self.connection.read_at + gap)
+            if self.due <= now:
+                self.fail(
+                    SocketTimeoutError(f"Timeout on reading data from socket: {self.describe()}, sock_read={gap} s")
+                )
+        else:
+            self.due = self._total_due
+
+    def fail(self, error: BaseException) -> None:
+        """End without success: the connection is closed, whoever waits gets the error (mapped to a public one)."""
+        if self.step is _ENDED:
+            return
+        error = self.error = public_error(error, self)
+        opening = self._opening
+        if opening is not None:
+            # The asker's task is opening a connection: end that as its own time-out would.
+            opening.reschedule(self.owner.loop.time())
+        if self.body is not None:
+            self.body.fail(error)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        if self._upload is not None:
+            self._upload.cancel("the exchange failed")
+        if self._continue is not None and not self._continue.done():
+            self._continue.set_result(False)
+        self._end(reusable=False)
+
+    def dropped(self) -> None:
+        """End because the asker was cancelled or failed on the way to the head. Idempotent."""
+        if self.step is not _ENDED:
+            self.fail(ClientConnectionError("The request was cancelled"))
+
+    def _abort(self, reason: str) -> None:
+        self.fail(ExchangeAbortedError(f"{self.describe()} was aborted: {reason}", reason=reason))
+
+    def _end(self, *, reusable: bool) -> None:
+        self.step = _ENDED
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            self._connector.release(connection, reusable=reusable)
+        self.owner.work_ended(self)
+
+    # Details
+
+    def _watch(self) -> None:
+        gap = self.options.timeout.sock_read
+        if gap and self.connection is not None:
+            self.due = min(self._total_due, self.connection.read_at + gap)
+            self.owner.work.sooner(self.due)
+
+    def _coded(self) -> bool:
+        return self.options.auto_decompress and self.head is not None and self.head.has(b"\r\ncontent-encoding:")
+
+    def _stream(self, source: ClientConnection | None) -> BodyStream:
+        body = BodyStream(self.owner.loop, source, self.options.read_bufsize, self._decoder())
+        if body.decoder is not None:
+            body.refuse = _refusal(weakref.ref(self))
+        return body
+
+    def _decoder(self) -> Decoder | None:
+        if not self._coded() or self.head is None or self.method == "HEAD":
+            return None
+        codings = b",".join(self.head.every(b"\r\ncontent-encoding:")).decode("latin-1")
+        try:
+            return make_decoder(codings, limit=self.options.decompress_limit, ratio=self.options.decompress_ratio)
+        except (UnknownCodingError, MissingCodingError):
+            return None  # handed on as it is, as aiohttp does
+
+    def _refuse(self, error: CodingError) -> BaseException:
+        public = public_error(error, self)
+        self.fail(public)
+        return public
+
+    async def _send(self, writer: BodyWriter, payload: Payload, length: int | None) -> None:
+        """Send the body; a failure ends the exchange, a success may."""
+        tracker = self.options.upload_tracker
+        wanted = True
+        try:
+            if self._continue is not None:
+                wanted = await self._go_ahead(self._continue)
+            if wanted:
+                await payload.write_with_length(writer, length)
+                await writer.write_eof()
+        except Exception as error:  # noqa: BLE001 - whatever the user's body raises ends this exchange, not more
+            if self.step is not _ENDED:
+                self.fail(_upload_error(error))
+        finally:
+            if tracker is not None:
+                tracker.bytes_written = writer.output_size
+                tracker._end(None if writer.ended else UploadAbortedError("The upload was cut short"))
+            await payload.close()
+        if self.watches_reads:
+            self._watch()
+        if self.complete and self.step is not _ENDED:
+            self._end(reusable=writer.ended)
+
+    async def _go_ahead(self, continued: asyncio.Future[bool]) -> bool:
+        """Wait for 100 (Continue), a final answer, or a second without either (RFC 9110 section 10.1.1)."""
+        timer = self.owner.loop.call_later(_CONTINUE_TIME, self.on_continue)
+        try:
+            return await continued
+        finally:
+            timer.cancel()
+
+    def _forget(self) -> None:
+        if self.step is _ENDED or self.complete:
+            return
+        leak = LeakReport(
+            f"Response to {self.method} {self.request.url.with_query(None)}",
+            origin=self.origin,
+            task=None,
+            age=max(0.0, self.owner.loop.time() - self.request.began),
+            held=(self.connection.describe(),) if self.connection is not None else (),
+            advice="write: async with session.get(url) as response: ...",
+        )
+        abort_work(self, "the response was forgotten")
+        name_leak(self.owner, leak)
+
+
+def _refusal(ref: weakref.ref[ClientExchange]) -> Callable[[CodingError], BaseException]:
+    """Make the answer of a body to a coding error; weak, or body and exchange would hold each other."""
+
+    def refuse(error: CodingError) -> BaseException:
+        exchange = ref()
+        return ContentCodingError(str(error)) if exchange is None else exchange._refuse(error)
+
+    return refuse
+
+
+class _Away(BodyStream):
+    """Where a body goes that nobody reads."""
+
+    __slots__ = ()
+
+    def feed(self, pieces: list[bytes]) -> None:
+        """Drop it."""
+
+
+def _upload_error(error: Exception) -> BaseException:
+    if isinstance(error, ConnectionError):
+        return error
+    public = ClientConnectionError(f"The body of the request could not be sent: {type(error).__name__}: {error}")
+    public.__cause__ = error
+    return public

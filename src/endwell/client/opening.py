@@ -1,0 +1,450 @@
+"""Opens connections: names, sockets, proxies and TLS, under one time-out (closing.md C6, C9).
+
+Runs in the task of the asker. An `Opening` stands in the ownership tree for what is being opened, so that a closing
+connector waits until nothing is left of it; sockets become visible to the tree as soon as they exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from endwell.client.errors import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    ClientError,
+    ClientHttpProxyError,
+    ClientProxyConnectionError,
+    ConnectionTimeoutError,
+    ServerFingerprintMismatch,
+    UnixClientConnectorError,
+)
+from endwell.client.route import ConnectionKey, Route
+from endwell.connection.http1 import ClientConnection
+from endwell.http.fields import render_fields
+from endwell.http.url import Target
+from endwell.lifetime import Resource
+from endwell.transport.errors import FingerprintMismatch, ProxyError, ResolveError, TlsCertificateError, TlsError
+from endwell.wire.http1 import Limits, ResponseHead
+
+if TYPE_CHECKING:
+    from endwell.client.connector import ConnectorCore
+    from endwell.client.exchange import ClientExchange
+    from endwell.client.request import ClientRequest
+    from endwell.client.tracing import Trace
+    from endwell.connection.body import BodyStream
+    from endwell.transport.resolver import AbstractResolver, ResolveResult
+
+__all__ = ("Dialer", "Opening", "TcpDialer", "UnixDialer")
+
+
+class Dialer(Protocol):
+    """How a connector gets its connections."""
+
+    def attach(self, core: ConnectorCore) -> None:
+        """Learn whose connections these are."""
+
+    async def open(self, request: ClientRequest, exchange: ClientExchange, deadline: float | None) -> ClientConnection:
+        """Open a connection for a request, by `deadline` (loop time) at the latest."""
+
+    def stop(self) -> None:
+        """Refuse to open more."""
+
+    async def finish(self) -> None:
+        """Return when nothing is left of what was used to open."""
+
+
+class Opening(Resource):
+    """A connection that is being opened, in its asker's task."""
+
+    __slots__ = ("_done", "_loop", "exchange", "peer")
+
+    kind = "connection being opened"
+
+    def __init__(self, core: ConnectorCore, exchange: ClientExchange, peer: str) -> None:
+        super().__init__(core)
+        self._loop = core.loop
+        self._done: asyncio.Future[None] | None = None
+        self.exchange = exchange
+        self.peer = peer
+
+    def describe(self) -> str:
+        """See `Resource.describe`."""
+        return f"connection to {self.peer}, being opened"
+
+    def gone(self) -> asyncio.Future[None] | None:
+        """See `Resource.gone`."""
+        if self._done is None:
+            self._done = self._loop.create_future()
+        return self._done
+
+    def over(self) -> None:
+        """Note that it was opened, or that nothing is left of the attempt."""
+        self.ended()
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+
+class _DialerBase(ABC):
+    """The time-out and the bookkeeping that both dialers share."""
+
+    core: ConnectorCore
+
+    def attach(self, core: ConnectorCore) -> None:
+        """Learn whose connections these are."""
+        self.core = core
+
+    async def open(self, request: ClientRequest, exchange: ClientExchange, deadline: float | None) -> ClientConnection:
+        """Open a connection for a request.
+
+        Raises:
+            ClientConnectorError: and its kin, for what went wrong.
+            ConnectionTimeoutError: it took too long.
+            TimeoutError: the total time of the request is over.
+
+        """
+        loop = self.core.loop
+        timeout = request.options.timeout
+        traces = request.traces
+        times = [exchange.due]
+        if deadline is not None:
+            times.append(deadline)
+        if timeout.sock_connect:
+            times.append(loop.time() + timeout.sock_connect)
+        opening = Opening(self.core, exchange, request.target.authority)
+        if traces is not None:
+            await traces.send_connection_create_start()
+        total_due = exchange.due
+        when = min(times)
+        try:
+            async with asyncio.timeout_at(None if when == float("inf") else when) as timer:
+                exchange.opening(timer)
+                connection = await self._open(request, exchange)
+        except TimeoutError as error:
+            if exchange.error is not None:
+                raise exchange.error from None
+            shown = request.url.with_query(None)
+            if loop.time() >= total_due:
+                message = f"{request.method} {shown} did not connect within total={timeout.total} s"
+                raise TimeoutError(message) from error
+            message = (
+                f"Connection timeout to host {shown}: not connected within connect={timeout.connect} s, "
+                f"sock_connect={timeout.sock_connect} s"
+            )
+            raise ConnectionTimeoutError(message) from error
+        finally:
+            exchange.opened()
+            opening.over()
+        if exchange.error is not None:
+            connection.discard()
+            raise exchange.error
+        if traces is not None:
+            await traces.send_connection_create_end()
+        return connection
+
+    @abstractmethod
+    async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection: ...
+
+    async def _attach(self, sock: socket.socket, key: Any, peer: str) -> ClientConnection:
+        """Make a connection of a connected socket, which it owns from then on."""
+        core = self.core
+        connection = ClientConnection(core, core, core.loop, key, peer)
+        made = False
+        try:
+            await core.loop.create_connection(lambda: connection, sock=sock)
+            made = True
+        finally:
+            if not made:
+                if connection.transport is None:
+                    connection.ended()
+                    sock.close()
+                else:
+                    connection.discard()
+        return connection
+
+
+class TcpDialer(_DialerBase):
+    """Opens TCP connections, directly or through proxies, with TLS when it is asked for."""
+
+    def __init__(
+        self,
+        *,
+        ssl: Any,
+        family: int,
+        local_addr: tuple[str, int] | None,
+        resolver: AbstractResolver | None,
+        use_dns_cache: bool,
+        ttl_dns_cache: float | None,
+        dns_cache_max_size: int,
+        happy_eyeballs_delay: float | None,
+        interleave: int | None,
+        socket_factory: Callable[[Any], socket.socket] | None,
+    ) -> None:
+        from endwell.transport.dns_cache import DnsCache
+
+        self.ssl = ssl
+        self.family = family
+        self.cache = DnsCache(ttl_dns_cache, dns_cache_max_size) if use_dns_cache else None
+        self._local_addr = local_addr
+        self._resolver = resolver
+        self._own_resolver = resolver is None
+        self._delay = happy_eyeballs_delay
+        self._interleave = interleave
+        self._socket_factory = socket_factory
+
+    def stop(self) -> None:
+        """See `Dialer.stop`: exchanges that open connections are aborted or drained by the walk."""
+
+    async def finish(self) -> None:
+        """Close the resolver that we made; its threads are gone then."""
+        if self._own_resolver and self._resolver is not None:
+            await self._resolver.close()
+
+    async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection:
+        target = request.target
+        if request.session._direct and request.options.plain:
+            return await self._direct(target, Route(target), request)
+        route = request.route
+        if route.proxy is None:
+            return await self._direct(target, route, request)
+        if route.proxy.scheme.startswith("socks"):
+            return await self._socks(route, request)
+        return await self._through_proxy(route, request)
+
+    async def _direct(self, target: Target, route: Route, request: ClientRequest) -> ClientConnection:
+        key = route.connection_key
+        sock = await self._dial(target.host, target.port, request.traces, key, ClientConnectorError)
+        connection = await self._attach(sock, route.key, target.authority)
+        if target.secure:
+            await self._secure(connection, route.ssl, route.server_hostname, target.port, key)
+        return connection
+
+    async def _socks(self, route: Route, request: ClientRequest) -> ClientConnection:
+        from endwell.transport.proxy import open_socks
+
+        target, proxy = route.target, route.proxy
+        assert proxy is not None
+        key = route.proxy_key
+
+        async def dial(host: str, port: int) -> socket.socket:
+            return await self._dial(host, port, request.traces, key, ClientProxyConnectionError)
+
+        async def resolve(host: str, port: int) -> str:
+            return (await self._resolve(host, port, request.traces, key))[0]["host"]
+
+        try:
+            sock = await open_socks(
+                proxy, target.host, target.port, dial=dial, resolve=resolve, credentials=route.credentials
+            )
+        except ProxyError as error:
+            raise ClientProxyConnectionError(key, error) from error
+        connection = await self._attach(sock, route.key, target.authority)
+        if target.secure:
+            await self._secure(connection, route.ssl, route.server_hostname, target.port, route.connection_key)
+        return connection
+
+    async def _through_proxy(self, route: Route, request: ClientRequest) -> ClientConnection:
+        proxy, target = route.proxy, route.target
+        assert proxy is not None
+        host, port = proxy.host or "", proxy.port or 80
+        key = route.proxy_key
+        sock = await self._dial(host, port, request.traces, key, ClientProxyConnectionError)
+        connection = await self._attach(sock, route.key, target.authority)
+        done = False
+        try:
+            if proxy.scheme == "https":
+                await self._secure(connection, self.ssl, host, port, key)
+            if route.tunnel:
+                await _Tunnel(connection, request, route).open()
+                await self._secure(connection, route.ssl, route.server_hostname, target.port, route.connection_key)
+            done = True
+        finally:
+            if not done:
+                connection.discard()
+        return connection
+
+    async def _dial(
+        self, host: str, port: int, traces: Trace | None, key: ConnectionKey, failure: type[ClientConnectorError]
+    ) -> socket.socket:
+        from endwell.transport.address import addr_infos
+        from endwell.transport.dial import open_tcp
+
+        try:
+            infos = addr_infos(await self._resolve(host, port, traces, key))
+            return await open_tcp(
+                infos,
+                host=host,
+                port=port,
+                local_addr=self._local_addr,
+                happy_eyeballs_delay=self._delay,
+                interleave=self._interleave,
+                socket_factory=self._socket_factory,
+            )
+        except ClientError:
+            raise
+        except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise
+            raise failure(key, error) from error
+
+    async def _resolve(self, host: str, port: int, traces: Trace | None, key: ConnectionKey) -> Sequence[ResolveResult]:
+        from endwell.transport.address import literal_addresses
+
+        literal = literal_addresses(host, port, self.family)
+        if literal is not None:
+            return literal
+        loop = self.core.loop
+        if self._resolver is None:
+            from endwell.transport.resolver import default_resolver
+
+            self._resolver = default_resolver()()
+        resolver, cache = self._resolver, self.cache
+
+        async def ask() -> list[ResolveResult]:
+            if traces is not None:
+                await traces.send_dns_resolvehost_start(host)
+            found = await resolver.resolve(host, port, self.family)  # type: ignore[arg-type]  # 0 is AF_UNSPEC
+            if traces is not None:
+                await traces.send_dns_resolvehost_end(host)
+            return found
+
+        try:
+            if cache is None:
+                return await ask()
+            known = cache.get(host, port, loop.time())
+            if known is not None:
+                if traces is not None:
+                    await traces.send_dns_cache_hit(host)
+                return known
+            if traces is not None:
+                await traces.send_dns_cache_miss(host)
+            return await cache.share(host, port, ask, loop.time)
+        except ResolveError as error:
+            raise ClientConnectorDNSError(key, error) from error
+        except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise
+            raise ClientConnectorDNSError(key, error) from error
+
+    async def _secure(
+        self, connection: ClientConnection, ssl: Any, server_hostname: str, port: int, key: ConnectionKey
+    ) -> None:
+        """Speak TLS from here on. When this raises, nothing is left of the connection."""
+        from endwell.transport.tls import context_for, upgrade
+
+        core = self.core
+        context, fingerprint = context_for(self.ssl if ssl is True else ssl)
+        transport = connection.transport
+        assert transport is not None
+        try:
+            connection.transport = await upgrade(
+                core.loop,
+                transport,
+                connection,
+                context,
+                server_hostname=server_hostname,
+                shutdown_timeout=core.ssl_shutdown_timeout,
+            )
+            if fingerprint is not None:
+                fingerprint.check(connection.transport, server_hostname, port)
+        except TlsCertificateError as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise ClientConnectorCertificateError(key, cause) from error
+        except TlsError as error:
+            if error.ssl_error is None:
+                raise ClientConnectorError(key, error) from error
+            raise ClientConnectorSSLError(key, error.ssl_error) from error
+        except FingerprintMismatch as error:
+            connection.discard()
+            raise ServerFingerprintMismatch(error.expected, error.got, error.host, error.port) from error
+
+
+class UnixDialer(_DialerBase):
+    """Opens connections to a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def stop(self) -> None:
+        """See `Dialer.stop`."""
+
+    async def finish(self) -> None:
+        """See `Dialer.finish`: there is nothing."""
+
+    async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection:
+        from endwell.transport.dial import open_unix
+
+        key = ConnectionKey(request.target.host, request.target.port, False, request.options.ssl)
+        try:
+            sock = await open_unix(self._path)
+        except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise
+            raise UnixClientConnectorError(self._path, key, error) from error
+        return await self._attach(sock, request.key, self._path)
+
+
+class _Tunnel:
+    """CONNECT (RFC 9110 section 9.3.6), as an exchange of its own on the connection to the proxy."""
+
+    method = "CONNECT"
+    read_until_eof = True
+    watches_reads = False
+    body: BodyStream | None = None
+
+    def __init__(self, connection: ClientConnection, request: ClientRequest, route: Route) -> None:
+        self.limits: Limits = request.options.limits
+        self._connection = connection
+        self._request = request
+        self._route = route
+        self._waiter: asyncio.Future[ResponseHead] = connection.loop.create_future()
+
+    async def open(self) -> None:
+        """Ask for the tunnel and wait until it stands.
+
+        Raises:
+            ClientHttpProxyError: the proxy answered with something else than 2xx.
+
+        """
+        target = self._route.target
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        authority = f"{host}:{target.port}"
+        fields = render_fields(self._route.proxy_headers) if self._route.proxy_headers else b""
+        head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n".encode() + fields + b"\r\n"
+        connection = self._connection
+        connection.start(self, head)
+        try:
+            answer = await self._waiter
+        finally:
+            connection.exchange = None
+        if not 200 <= answer.status < 300:
+            connection.discard()
+            raise ClientHttpProxyError(
+                self._request.request_info, (), status=answer.status, message=answer.reason, headers=answer.headers
+            )
+        if connection.reader.rest:
+            connection.discard()
+            message = OSError("the proxy sent data before the origin could have")
+            raise ClientProxyConnectionError(self._route.proxy_key, message)
+
+    def on_continue(self) -> None:
+        """A proxy has no reason to send 100; it means nothing here."""
+
+    def on_head(self, head: ResponseHead, pieces: list[bytes], *, complete: bool) -> None:
+        """Take the proxy's answer."""
+        if not self._waiter.done():
+            self._waiter.set_result(head)
+
+    def on_end(self) -> None:
+        """Nothing to do: the answer's body is not read."""
+
+    def fail(self, error: BaseException) -> None:
+        """Take the failure."""
+        if not self._waiter.done():
+            text = OSError(f"the proxy did not answer CONNECT: {error}")
+            self._waiter.set_exception(ClientProxyConnectionError(self._route.proxy_key, text))

@@ -1,0 +1,236 @@
+"""The arguments of a call, merged with the session's defaults into one typed object that travels from there.
+
+A call without arguments gets the session's own object: nothing is merged, nothing is checked twice.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from yarl import URL
+
+from endwell.client.auth import BasicAuth
+from endwell.client.timeouts import DEFAULT_TIMEOUT, ClientTimeout
+from endwell.http.typedefs import LooseCookies, LooseHeaders, Query, StrOrURL
+from endwell.wire.http1 import Limits
+
+if TYPE_CHECKING:
+    from endwell.client.middlewares import ClientMiddlewareType
+    from endwell.client.response import ClientResponse
+    from endwell.client.upload import UploadTracker
+
+__all__ = ("DEFAULT_DECOMPRESS_LIMIT", "RequestOptions", "sentinel")
+
+
+class _Sentinel:
+    """Stands for "not given" where None has a meaning."""
+
+    def __repr__(self) -> str:
+        return "<not given>"
+
+
+sentinel: Final[Any] = _Sentinel()
+
+DEFAULT_DECOMPRESS_LIMIT: Final = 1 << 30
+"""Bytes that may come out of the content codings of one response."""
+
+
+class RequestOptions:
+    """What can be said of one request. The class holds the defaults, an object what was given."""
+
+    params: Query = None
+    data: Any = None
+    json: Any = None
+    cookies: LooseCookies | None = None
+    headers: LooseHeaders | None = None
+    skip_auto_headers: Iterable[str] | None = None
+    auth: BasicAuth | None = None
+    allow_redirects: bool = True
+    max_redirects: int = 10
+    compress: str | bool | None = None
+    chunked: bool | None = None
+    expect100: bool = False
+    raise_for_status: bool | Callable[[ClientResponse], Awaitable[None]] | None = None
+    read_until_eof: bool = True
+    proxy: StrOrURL | None = None
+    proxy_auth: BasicAuth | None = None
+    proxy_headers: LooseHeaders | None = None
+    timeout: ClientTimeout = DEFAULT_TIMEOUT
+    ssl: Any = True
+    server_hostname: str | None = None
+    trace_request_ctx: Any = None
+    read_bufsize: int = 2**18
+    auto_decompress: bool = True
+    max_line_size: int = 8190
+    max_field_size: int = 8190
+    max_headers: int = 128
+    decompress_limit: int | None = DEFAULT_DECOMPRESS_LIMIT
+    decompress_ratio: float | None = 200.0
+    middlewares: Sequence[ClientMiddlewareType] = ()
+    upload_tracker: UploadTracker | None = None
+
+    limits: Limits = Limits()
+    plain: bool = True
+    """Whether nothing was given that changes the head or the way to the peer."""
+
+    def merged(self, given: Mapping[str, Any]) -> RequestOptions:
+        """Return these options with those that were given in a call.
+
+        Raises:
+            TypeError: an argument that there is not.
+            ValueError: arguments that exclude each other, or out of range.
+
+        """
+        options = RequestOptions()
+        values = options.__dict__
+        values.update(self.__dict__)
+        for name, value in given.items():
+            check = _CHECKS.get(name)
+            if check is None:
+                message = f"a request has no argument {name!r}"
+                raise TypeError(message)
+            if check is _any:
+                values[name] = value
+            else:
+                check(values, name, value)
+        if options.data is not None and options.json is not None:
+            message = "data and json parameters can not be used at the same time"
+            raise ValueError(message)
+        if not given.keys().isdisjoint(_LIMITS):
+            options.limits = Limits(options.max_line_size, options.max_field_size, options.max_headers)
+        if options.plain and not given.keys() <= _PLAIN:
+            options.plain = False
+        return options
+
+    def without_cookies(self) -> RequestOptions:
+        """Return these options without the cookies and credentials of the call, for another origin."""
+        options = RequestOptions()
+        options.__dict__.update(self.__dict__)
+        options.__dict__.pop("cookies", None)
+        options.__dict__.pop("auth", None)
+        return options
+
+
+_Check = Callable[[dict[str, Any], str, Any], None]
+
+
+def _any(values: dict[str, Any], name: str, value: Any) -> None:
+    values[name] = value
+
+
+def _unless_none(values: dict[str, Any], name: str, value: Any) -> None:
+    if value is not None:
+        values[name] = value
+
+
+def _timeout(values: dict[str, Any], name: str, value: Any) -> None:
+    if value is sentinel:
+        return
+    if value is None:
+        value = ClientTimeout()
+    elif not isinstance(value, ClientTimeout):
+        warnings.warn(
+            "A number as timeout is deprecated: write timeout=ClientTimeout(total=...)",
+            DeprecationWarning,
+            stacklevel=5,
+        )
+        value = ClientTimeout(total=value)
+    values[name] = value
+
+
+def _size(values: dict[str, Any], name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or value <= 0:
+        message = f"{name} must be a positive number of bytes, not {value!r}"
+        raise ValueError(message)
+    values[name] = value
+
+
+def _redirects(values: dict[str, Any], name: str, value: Any) -> None:
+    if not isinstance(value, int):
+        message = f"{name} must be a number, not {type(value).__name__}"
+        raise TypeError(message)
+    values[name] = value
+
+
+def _ssl(values: dict[str, Any], name: str, value: Any) -> None:
+    check_ssl(value)
+    values["ssl"] = True if value is None else value
+
+
+def _old_ssl(values: dict[str, Any], name: str, value: Any) -> None:
+    """Take one of the three arguments that `ssl` replaced."""
+    if value is None or (name == "verify_ssl" and value is True):
+        return
+    warnings.warn(f"{name} is deprecated, use ssl=... instead", DeprecationWarning, stacklevel=5)
+    if name == "verify_ssl":
+        value = False
+    elif name == "fingerprint":
+        from endwell.transport.tls import Fingerprint
+
+        value = Fingerprint(value)
+    check_ssl(value)
+    values["ssl"] = value
+
+
+def check_ssl(value: Any) -> None:
+    """Refuse what cannot say how TLS is to be spoken.
+
+    Raises:
+        TypeError: neither bool, SSLContext nor Fingerprint.
+
+    """
+    if value is None or isinstance(value, bool):
+        return
+    import ssl
+
+    from endwell.transport.tls import Fingerprint
+
+    if not isinstance(value, (ssl.SSLContext, Fingerprint)):
+        message = f"ssl should be SSLContext, Fingerprint, or bool, got {value!r} instead."
+        raise TypeError(message)
+
+
+def _proxy(values: dict[str, Any], name: str, value: Any) -> None:
+    if value is not None:
+        values[name] = URL(value)
+
+
+_CHECKS: Final[dict[str, _Check]] = {
+    **dict.fromkeys(
+        (
+            "params", "data", "json", "cookies", "headers", "skip_auto_headers", "auth", "allow_redirects", "compress",
+            "chunked", "expect100", "read_until_eof", "server_hostname", "trace_request_ctx", "upload_tracker",
+            "decompress_limit", "decompress_ratio",
+        ),
+        _any,
+    ),
+    "max_redirects": _redirects,
+    "raise_for_status": _unless_none,
+    "proxy": _proxy,
+    "proxy_auth": _unless_none,
+    "proxy_headers": _unless_none,
+    "timeout": _timeout,
+    "ssl": _ssl,
+    "verify_ssl": _old_ssl,
+    "fingerprint": _old_ssl,
+    "ssl_context": _old_ssl,
+    "read_bufsize": _size,
+    "auto_decompress": _unless_none,
+    "max_line_size": _size,
+    "max_field_size": _size,
+    "max_headers": _size,
+    "middlewares": _unless_none,
+}  # fmt: skip
+
+_LIMITS: Final = frozenset({"max_line_size", "max_field_size", "max_headers"})
+_PLAIN: Final = frozenset(
+    {
+        "allow_redirects", "max_redirects", "raise_for_status", "read_until_eof", "timeout", "trace_request_ctx",
+        "read_bufsize", "auto_decompress", "middlewares", "decompress_limit", "decompress_ratio", "params",
+        *_LIMITS,
+    }
+)  # fmt: skip

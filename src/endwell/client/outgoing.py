@@ -1,0 +1,173 @@
+"""The body of a request: made from what the user gave, framed, and known to be small or not.
+
+A small body of bytes goes out with the head in one write; everything else is written by a task of the exchange.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from multidict import CIMultiDict
+
+from endwell.http import hdrs
+from endwell.http.payload import PAYLOAD_REGISTRY, BytesPayload, Payload, get_payload
+from endwell.http.payload import LookupError as NoPayloadError
+
+if TYPE_CHECKING:
+    from endwell.client.options import RequestOptions
+    from endwell.client.session import ClientSession
+
+__all__ = ("Outgoing", "outgoing_of")
+
+_AT_ONCE: Final = 256 * 1024
+"""Bytes of a body that are handed to the transport at once."""
+
+
+class Outgoing:
+    """A body that is ready to be sent, as often as its source allows.
+
+    Attributes:
+        data: the bytes, when they are few and go as they are.
+        payload: the body, when they are not.
+        length: its bytes on the wire, None when unknown.
+        coding: content coding that is applied.
+        chunked: whether it goes in chunks.
+        set_type: whether Content-Type was set from it.
+
+    """
+
+    __slots__ = ("chunked", "coding", "content_type", "data", "length", "payload", "set_type")
+
+    def __init__(self, data: bytes | None, payload: Payload | None, content_type: str) -> None:
+        self.data = data
+        self.payload = payload
+        self.content_type = content_type
+        self.length = len(data) if data is not None else payload.size if payload is not None else None
+        self.coding: str | None = None
+        self.chunked = False
+        self.set_type = False
+
+    @classmethod
+    def of(cls, value: Any, options: RequestOptions) -> Outgoing | None:
+        """Make the body from what ``data=`` takes, None for no body.
+
+        Raises:
+            TypeError, ValueError: nothing can be made of it.
+
+        """
+        if value is None:
+            return None
+        if not PAYLOAD_REGISTRY.customized:
+            kind = type(value)
+            if kind is bytes and len(value) <= _AT_ONCE:
+                return cls(value, None, "application/octet-stream")
+            if kind is str and len(value) <= _AT_ONCE // 4:
+                return cls(value.encode(), None, "text/plain; charset=utf-8")
+        payload = _payload_of(value)
+        return cls(None, payload, payload.content_type)
+
+    @property
+    def body(self) -> Payload | bytes:
+        """What middlewares see: the payload."""
+        if self.payload is None:
+            self.payload = BytesPayload(self.data or b"", content_type=self.content_type)
+        return self.payload
+
+    @property
+    def again(self) -> bool:
+        """Whether it can be sent once more."""
+        return self.data is not None or self.payload is None or not self.payload.consumed
+
+    def describe(self, fields: CIMultiDict[str], *, skip_type: bool, http10: bool) -> None:
+        """Set the fields that frame and describe the body.
+
+        Raises:
+            ValueError: the fields contradict the body or each other.
+
+        """
+        if self.coding:
+            fields[hdrs.CONTENT_ENCODING] = self.coding
+        elif self.data is None and self.payload is not None and self.payload._headers:
+            for name, value in self.payload.headers.items():
+                fields.setdefault(name, value)
+        if not skip_type and hdrs.CONTENT_TYPE not in fields:
+            fields[hdrs.CONTENT_TYPE] = self.content_type
+            self.set_type = True
+        announced = "chunked" in fields.get(hdrs.TRANSFER_ENCODING, "").lower()
+        if announced and self.chunked:
+            message = 'chunked can not be set if "Transfer-Encoding: chunked" header is set'
+            raise ValueError(message)
+        if self.chunked and hdrs.CONTENT_LENGTH in fields:
+            message = "chunked can not be set if Content-Length header is set"
+            raise ValueError(message)
+        self.chunked = self.chunked or announced
+        if self.chunked or self.coding or self.length is None:
+            given = fields.get(hdrs.CONTENT_LENGTH)
+            if given is not None and not self.coding:
+                self.length = _number(given)
+                return
+            fields.popall(hdrs.CONTENT_LENGTH, None)
+            if http10:
+                message = "HTTP/1.0 has no chunks: give a body of known length, without compress and chunked"
+                raise ValueError(message)
+            self.chunked = True
+            self.length = None
+            fields[hdrs.TRANSFER_ENCODING] = "chunked"
+            return
+        given = fields.get(hdrs.CONTENT_LENGTH)
+        if given is None:
+            fields[hdrs.CONTENT_LENGTH] = str(self.length)
+        elif _number(given) != self.length:
+            self.length = _number(given)
+
+    @property
+    def at_once(self) -> bytes | None:
+        """The bytes to send with the head; None when they are to be written by a task."""
+        if self.data is None or self.chunked or self.length != len(self.data):
+            return None
+        return self.data
+
+    async def close(self) -> None:
+        """Close what the payload owns."""
+        if self.payload is not None:
+            await self.payload.close()
+
+
+def outgoing_of(options: RequestOptions, session: ClientSession) -> Outgoing | None:
+    """Make the body of a call from its ``data``, ``json``, ``compress`` and ``chunked``."""
+    outgoing: Outgoing | None
+    if options.json is not None:
+        if session._json_serialize_bytes is not None:
+            data = session._json_serialize_bytes(options.json)
+        else:
+            data = session._json_serialize(options.json).encode("utf-8")
+        if len(data) <= _AT_ONCE:
+            outgoing = Outgoing(data, None, "application/json")
+        else:
+            outgoing = Outgoing(None, BytesPayload(data, content_type="application/json"), "application/json")
+    else:
+        outgoing = Outgoing.of(options.data, options)
+    if outgoing is not None:
+        if options.compress:
+            outgoing.coding = "deflate" if options.compress is True else options.compress
+        if options.chunked:
+            outgoing.chunked = True
+    return outgoing
+
+
+def _payload_of(value: Any) -> Payload:
+    from endwell.http.formdata import FormData
+
+    if isinstance(value, FormData):
+        return value()
+    try:
+        return get_payload(value, disposition=None)
+    except NoPayloadError:
+        return FormData(value)()
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        message = f"Content-Length {text!r} is not a number of bytes"
+        raise ValueError(message)
+    return int(text)

@@ -1,0 +1,298 @@
+"""One request of a call: method, target, fields and body, and how they look on the wire (RFC 9110, RFC 9112).
+
+Middlewares get it and may change it. A request without anything of its own is *plain*: its head is the request line and
+a block of bytes that the session made once; the multidict of its fields exists only if somebody looks at it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from endwell.client.auth import BasicAuth
+from endwell.client.outgoing import Outgoing
+from endwell.client.request_info import RequestInfo
+from endwell.http import hdrs
+from endwell.http.cookies import merge_cookie_headers, render_cookie_header
+from endwell.http.fields import check_text, render_fields
+from endwell.http.payload import Payload
+from endwell.http.url import Target
+from endwell.lifetime import Origin
+
+if TYPE_CHECKING:
+    from endwell.client.options import RequestOptions
+    from endwell.client.route import Route
+    from endwell.client.session import ClientSession
+    from endwell.client.tracing import Trace
+
+__all__ = ("ClientRequest",)
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class ClientRequest:
+    """A request, ready to be sent.
+
+    Attributes:
+        method: upper case as given.
+        url: where it goes, without userinfo and fragment.
+        headers: the fields that will be sent; may be changed until it is.
+        body: what is sent after them; change it by `update_body`.
+        session: whose request it is.
+        options: the arguments of the call.
+
+    """
+
+    GET_METHODS: ClassVar = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+    POST_METHODS: ClassVar = frozenset({"PATCH", "POST", "PUT"})
+    ALL_METHODS: ClassVar = GET_METHODS | POST_METHODS | {"DELETE"}
+    DEFAULT_HEADERS: ClassVar = {hdrs.ACCEPT: "*/*"}
+
+    __slots__ = (
+        "_fields", "_info", "_outgoing", "_route", "began", "due", "method", "options", "origin", "session",
+        "target", "traces", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        session: ClientSession,
+        method: str,
+        target: Target,
+        options: RequestOptions,
+        *,
+        origin: Origin | None = None,
+        began: float = 0.0,
+        due: float = float("inf"),
+        fields: CIMultiDict[str] | None = None,
+        traces: Trace | None = None,
+    ) -> None:
+        """Make a request; `fields` None means plain, and that there is no body."""
+        self.session = session
+        self.method = method
+        self.target = target
+        self.options = options
+        self.origin = origin
+        self.began = began
+        self.due = due
+        self.version = session._version
+        self.traces = traces
+        self._fields = fields
+        if fields is not None:
+            self._add_cookies(fields)
+        self._outgoing: Outgoing | None = None
+        self._route: Route | None = None
+        self._info: RequestInfo | None = None
+
+    def __repr__(self) -> str:
+        return f"<ClientRequest {self.method} {self.target.url}>"
+
+    # What middlewares use
+
+    @property
+    def url(self) -> URL:
+        """Where the request goes."""
+        return self.target.url
+
+    @property
+    def original_url(self) -> URL:
+        """The URL as it was asked for, with its fragment."""
+        return self.target.real_url
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The fields that will be sent (Host is added when it is not among them)."""
+        if self._fields is None:
+            self._fields = self.session._plain_fields()
+            self._add_cookies(self._fields)
+        return self._fields
+
+    @property
+    def body(self) -> Payload | bytes:
+        """What is sent after the fields, ``b""`` for nothing."""
+        return b"" if self._outgoing is None else self._outgoing.body
+
+    async def update_body(self, body: Any) -> None:
+        """Replace the body; Content-Length, Transfer-Encoding and Content-Type follow it.
+
+        Takes what ``data=`` takes; None for no body.
+        """
+        fields = self.headers
+        if self._outgoing is not None:
+            await self._outgoing.close()
+        for name in (hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.CONTENT_ENCODING):
+            fields.popall(name, None)
+        if self._outgoing is not None and self._outgoing.set_type:
+            fields.popall(hdrs.CONTENT_TYPE, None)
+        self._outgoing = Outgoing.of(body, self.options)
+        self._frame(fields)
+
+    @property
+    def host(self) -> str:
+        """The host of the URL."""
+        return self.target.host
+
+    @property
+    def port(self) -> int:
+        """The port of the URL."""
+        return self.target.port
+
+    def is_ssl(self) -> bool:
+        """Tell whether TLS is spoken with the origin."""
+        return self.target.secure
+
+    @property
+    def ssl(self) -> Any:
+        """The ``ssl`` argument in force."""
+        return self.options.ssl
+
+    @property
+    def proxy(self) -> URL | None:
+        """The proxy that is used."""
+        return self.route.proxy
+
+    @property
+    def proxy_headers(self) -> CIMultiDict[str] | None:
+        """The fields for the proxy alone."""
+        return self.route.proxy_headers
+
+    @property
+    def server_hostname(self) -> str | None:
+        """The name to check the certificate against, when it is not the host."""
+        return self.options.server_hostname
+
+    @property
+    def auth(self) -> BasicAuth | None:
+        """The credentials of the call."""
+        return self.options.auth
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body goes in chunks."""
+        return self._outgoing is not None and self._outgoing.chunked
+
+    @property
+    def compress(self) -> str | None:
+        """The content coding that is applied to the body."""
+        return None if self._outgoing is None else self._outgoing.coding
+
+    @property
+    def connection_key(self) -> Any:
+        """What connections that can carry this request are pooled by."""
+        return self.route.connection_key
+
+    @property
+    def request_info(self) -> RequestInfo:
+        """What is asked, as responses and errors carry it."""
+        if self._info is None:
+            headers = CIMultiDict({hdrs.HOST: self.target.authority})
+            headers.extend(self.headers)
+            self._info = RequestInfo(self.target.url, self.method, CIMultiDictProxy(headers), self.target.real_url)
+        return self._info
+
+    # What the call and the connector use
+
+    @property
+    def outgoing(self) -> Outgoing | None:
+        """The body, prepared."""
+        return self._outgoing
+
+    @property
+    def key(self) -> Any:
+        """The key of the pool."""
+        if self._route is not None:
+            return self._route.key
+        return self.target.key if self.session._direct and self.options.plain else self.route.key
+
+    @property
+    def route(self) -> Route:
+        """How the peer is reached."""
+        if self._route is None:
+            from endwell.client.route import find_route
+
+            self._route = find_route(self.target, self.options, self.session)
+        return self._route
+
+    def prepare(self, auth: BasicAuth | None, outgoing: Outgoing | None) -> None:
+        """Complete the fields of a request that is not plain.
+
+        Raises:
+            ValueError: credentials in two places, or a body that contradicts the fields.
+
+        """
+        fields = self.headers
+        if auth is not None:
+            if hdrs.AUTHORIZATION in fields:
+                message = "Cannot combine AUTHORIZATION header with AUTH argument or credentials encoded in URL"
+                raise ValueError(message)
+            fields[hdrs.AUTHORIZATION] = auth.encode()
+        self._outgoing = outgoing
+        self._frame(fields)
+        if self.options.expect100:
+            fields[hdrs.EXPECT] = "100-continue"
+
+    def render(self) -> bytes:
+        """Give the head as bytes.
+
+        Raises:
+            ValueError: something in it would break it.
+
+        """
+        method = self.method
+        fields = self._fields
+        if fields is None:
+            cookies = self._cookie_line()
+            return method.encode() + self.target.line + cookies + self.session._tail
+        line = self.target.line
+        if self._route is not None and self._route.absolute_form:
+            line = f" {self.target.url} HTTP/1.1\r\nHost: {self.target.authority}\r\n".encode()
+            if self._route.proxy_headers:
+                fields = CIMultiDict(fields)
+                fields.extend(self._route.proxy_headers)
+        if hdrs.HOST in fields:
+            line = line[: line.index(b"\r\n") + 2]
+        if self.version == (1, 0):
+            line = line.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1)
+        return method.encode() + line + render_fields(fields) + b"\r\n"
+
+    def _frame(self, fields: CIMultiDict[str]) -> None:
+        """Say in the fields how the body is delimited and what it is."""
+        outgoing = self._outgoing
+        if outgoing is None:
+            framed = hdrs.CONTENT_LENGTH in fields or hdrs.TRANSFER_ENCODING in fields
+            if self.method not in self.GET_METHODS and not framed:
+                fields[hdrs.CONTENT_LENGTH] = "0"
+            return
+        skip = {name.lower() for name in self.options.skip_auto_headers or ()} | self.session._skip_names
+        outgoing.describe(fields, skip_type="content-type" in skip, http10=self.version == (1, 0))
+
+    def _cookie_line(self) -> bytes:
+        value = self.session._cookie_jar.cookie_header(self.target.url)
+        return f"Cookie: {check_text('A cookie', value)}\r\n".encode() if value else b""
+
+    def _add_cookies(self, fields: CIMultiDict[str]) -> None:
+        """Add the cookies of the jar, and those of the call over them."""
+        jar = self.session._cookie_jar
+        value = jar.cookie_header(self.target.url)
+        if self.options.cookies is not None:
+            value = merge_cookie_headers(value, render_cookie_header(self.options.cookies, quote=jar.quote_cookie))
+        given = fields.pop(hdrs.COOKIE, None)
+        if given and value:
+            value = f"{given}; {value}"
+        if given or value:
+            fields[hdrs.COOKIE] = value or given or ""
+
+
+def check_method(method: str) -> str:
+    """Return the method in upper case.
+
+    Raises:
+        ValueError: it is not a token (RFC 9110 section 9.1).
+
+    """
+    if _TOKEN.fullmatch(method) is None:
+        message = f"Method cannot contain non-token characters {method!r}"
+        raise ValueError(message)
+    return method.upper()

@@ -1,0 +1,574 @@
+"""`ClientSession`: the public face of the client, with aiohttp's arguments and methods.
+
+The face is light: what must be closed hangs on its core, an owner of `lifetime`, which does not know the face.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import sys
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
+
+from multidict import CIMultiDict, istr
+from yarl import URL
+
+from endwell._version import __version__
+from endwell.client.auth import BasicAuth
+from endwell.client.call import perform, refuse_unless_admitted, resend
+from endwell.client.connector import BaseConnector, ConnectorCore, TCPConnector
+from endwell.client.context import RequestContext, SessionRequestContext
+from endwell.client.cookiejar import AbstractCookieJar, CookieJar
+from endwell.client.options import RequestOptions, sentinel
+from endwell.client.request import ClientRequest
+from endwell.client.response import ClientResponse, HttpVersion, HttpVersion11
+from endwell.client.timeouts import DEFAULT_TIMEOUT, ClientTimeout
+from endwell.http import hdrs
+from endwell.http.codings import available_codings
+from endwell.http.fields import render_fields
+from endwell.http.typedefs import JSONEncoder, LooseCookies, LooseHeaders, StrOrURL
+from endwell.lifetime import CloseReport, Face, Origin, Owner, State, caller, close, failures, guard, spawn
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from endwell.client.middlewares import ClientMiddlewareType
+    from endwell.client.tracing import TraceConfig
+
+__all__ = ("DEFAULT_CLOSE_TIMEOUT", "ClientSession", "SessionCore", "request")
+
+T = TypeVar("T")
+
+DEFAULT_CLOSE_TIMEOUT: Final = 10.0
+"""Seconds that work in flight may take to finish when a session closes."""
+
+USER_AGENT: Final = f"Python/{sys.version_info[0]}.{sys.version_info[1]} endwell/{__version__}"
+
+_BODYLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class SessionCore(Owner):
+    """What must be closed of a session: its exchanges, its tasks, and perhaps its connector."""
+
+    __slots__ = ("connector", "name", "owns_connector")
+
+    kind = "session"
+
+    def __init__(
+        self,
+        name: str,
+        loop: asyncio.AbstractEventLoop,
+        close_timeout: float | None,
+        connector: BaseConnector,
+        owns: bool,
+    ) -> None:
+        super().__init__(
+            loop,
+            close_timeout=close_timeout,
+            advice=f"write: async with {name}() as session: ..., or: await session.close()",
+        )
+        self.name = name
+        self.connector: BaseConnector | None = connector
+        self.owns_connector = owns
+        if owns:
+            connector._core.holders[self] = None
+        guard(self)
+
+    def describe(self) -> str:
+        """See `Resource.describe`."""
+        return self.name
+
+    def holdings(self) -> tuple[str, ...]:
+        """See `Owner.holdings`."""
+        held = super().holdings()
+        if self.connector is not None and self.owns_connector and self.connector._core.owner is None:
+            held += tuple(line for line in self.connector._core.holdings() if line not in held)
+        return held
+
+    def _stop(self) -> None:
+        connector = self.connector
+        if connector is None or not self.owns_connector:
+            return
+        core = connector._core
+        if core.let_go(self) and core.state is State.OPEN and core.loop is self.loop:
+            self.adopt(core)
+            core.closed_at = self.closed_at
+
+
+class ClientSession(Face):
+    """Makes requests. One session for many requests: it keeps connections and cookies.
+
+    Use it as ``async with ClientSession() as session``, or close it by ``await session.close()``. Either waits for the
+    work in flight; see `close`.
+
+    Args:
+        base_url: what relative URLs are joined to; must end in a slash if it has a path.
+        connector: who opens connections; a `TCPConnector` of its own by default.
+        connector_owner: whether closing the session closes the connector (with the last session that owns it).
+        cookies, cookie_jar: cookies to start with; where they are kept (`DummyCookieJar` for nowhere).
+        headers: fields for every request.
+        skip_auto_headers: names of fields that are not added by themselves.
+        json_serialize, json_serialize_bytes: how ``json=`` becomes text, or bytes.
+        version: of HTTP, 1.1 or 1.0.
+        raise_for_status: True, or an async function of the response: what to do with each response.
+        timeout: a `ClientTimeout`; 300 s in all and 30 s for connecting by default.
+        auto_decompress: whether content codings are undone.
+        trust_env: take proxies and netrc from the environment.
+        requote_redirect_url: whether the characters of a Location are put into canonical form.
+        trace_configs: who wants to be told what happens.
+        read_bufsize: bytes of a body that are held before the peer is made to wait.
+        max_line_size, max_field_size, max_headers: limits of a response's head.
+        decompress_limit: bytes that may come out of the codings of one body, 1 GiB; None for no limit.
+        decompress_ratio: how many times its size a body may grow by decoding (from 8 MiB on), 200; None for no limit.
+        fallback_charset_resolver: names the encoding of a text whose response does not.
+        middlewares: what every request goes through.
+        proxy, proxy_auth: for every request.
+        close_timeout: seconds that work in flight may take when the session closes: 10; 0 aborts it, None waits for it.
+        ssl_shutdown_timeout: see `BaseConnector`.
+        request_class, response_class, ws_response_class: subclasses to use.
+        loop, read_timeout, conn_timeout, auth: deprecated, as in aiohttp.
+
+    Raises:
+        RuntimeError: there is no running event loop.
+
+    """
+
+    _core: SessionCore
+
+    def __init__(
+        self,
+        base_url: StrOrURL | None = None,
+        *,
+        connector: BaseConnector | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        cookies: LooseCookies | None = None,
+        headers: LooseHeaders | None = None,
+        proxy: StrOrURL | None = None,
+        proxy_auth: BasicAuth | None = None,
+        skip_auto_headers: Iterable[str] | None = None,
+        auth: BasicAuth | None = None,
+        json_serialize: JSONEncoder = json_module.dumps,
+        json_serialize_bytes: Callable[[Any], bytes] | None = None,
+        request_class: type[ClientRequest] = ClientRequest,
+        response_class: type[ClientResponse] = ClientResponse,
+        ws_response_class: Any = None,
+        version: HttpVersion = HttpVersion11,
+        cookie_jar: AbstractCookieJar | None = None,
+        connector_owner: bool = True,
+        raise_for_status: bool | Callable[[ClientResponse], Awaitable[None]] = False,
+        read_timeout: Any = sentinel,
+        conn_timeout: float | None = None,
+        timeout: Any = sentinel,
+        auto_decompress: bool = True,
+        trust_env: bool = False,
+        requote_redirect_url: bool = True,
+        trace_configs: list[TraceConfig] | None = None,
+        read_bufsize: int = 2**18,
+        max_line_size: int = 8190,
+        max_field_size: int = 8190,
+        max_headers: int = 128,
+        decompress_limit: int | None = RequestOptions.decompress_limit,
+        decompress_ratio: float | None = RequestOptions.decompress_ratio,
+        fallback_charset_resolver: Callable[[ClientResponse, bytes], str] = lambda r, b: "utf-8",
+        middlewares: Sequence[ClientMiddlewareType] = (),
+        ssl_shutdown_timeout: Any = sentinel,
+        close_timeout: float | None = DEFAULT_CLOSE_TIMEOUT,
+    ) -> None:
+        running = asyncio.get_running_loop()
+        if loop is not None and loop is not running:
+            message = "A session belongs to the running event loop; loop= can't name another one"
+            raise RuntimeError(message)
+        self._base_url = _checked_base(base_url)
+        if tuple(version) not in ((1, 1), (1, 0)):
+            message = f"version must be HttpVersion11 or HttpVersion10, not {version!r}"
+            raise ValueError(message)
+        if close_timeout is not None and not close_timeout >= 0:
+            message = f"close_timeout must be None or a number of seconds, not {close_timeout!r}"
+            raise ValueError(message)
+        given = {
+            "timeout": _timeout(timeout, read_timeout, conn_timeout),
+            "auto_decompress": auto_decompress,
+            "read_bufsize": read_bufsize,
+            "max_line_size": max_line_size,
+            "max_field_size": max_field_size,
+            "max_headers": max_headers,
+            "decompress_limit": decompress_limit,
+            "decompress_ratio": decompress_ratio,
+            "middlewares": tuple(middlewares),
+        }
+        if proxy is not None:
+            given.update(proxy=proxy, proxy_auth=proxy_auth)
+        self._defaults = RequestOptions().merged(given)
+        self._defaults.plain = True
+        self._direct = proxy is None and not trust_env
+        self._version = version
+        self._default_auth = auth
+        self._json_serialize = json_serialize
+        self._json_serialize_bytes = json_serialize_bytes
+        self._request_class = request_class
+        self._response_class = response_class
+        self._ws_response_class = ws_response_class
+        self._raise_for_status = raise_for_status
+        self._trust_env = trust_env
+        self._requote_redirect_url = requote_redirect_url
+        self._fallback_charset_resolver = fallback_charset_resolver
+        self._bodyless = _BODYLESS
+        self._skip_auto_headers = frozenset(map(istr, skip_auto_headers or ()))
+        self._skip_names = frozenset(name.lower() for name in self._skip_auto_headers)
+        self._default_headers: CIMultiDict[str] = self._merge(None, headers)
+        self._trace_configs = list(trace_configs or ())
+        for config in self._trace_configs:
+            config.freeze()
+        self._cookie_jar = CookieJar() if cookie_jar is None else cookie_jar
+        if cookies:
+            self._cookie_jar.update_cookies(cookies)
+        if connector is None:
+            connector = TCPConnector(ssl_shutdown_timeout=ssl_shutdown_timeout)
+        elif connector._core.loop is not running:
+            message = f"Session and connector have to use same event loop; {connector!r} was made in another one"
+            raise RuntimeError(message)
+        self._connector_face: BaseConnector | None = connector
+        self._schemes = connector.allowed_protocol_schema_set
+        self._plain = self._direct and hdrs.HOST not in self._default_headers and tuple(version) == (1, 1)
+        self._tail = render_fields(self._plain_fields()) + b"\r\n"
+        self._core = SessionCore(type(self).__name__, running, close_timeout, connector, connector_owner)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._core.state.value}, made at {self._core.origin.filename}>"
+
+    # Requests
+
+    def request(self, method: str, url: StrOrURL, **kwargs: Any) -> RequestContext:
+        """Make a request.
+
+        Args:
+            method: the method, such as ``"GET"``.
+            url: where to.
+            kwargs: see `RequestOptions`, or docs/reference/client.md.
+
+        Raises:
+            ClientError: and its kin; `TimeoutError` for the total time-out.
+            RuntimeError: the session is closed.
+
+        """
+        return RequestContext(self._request(method, url, _origin=caller(), **kwargs))
+
+    def get(self, url: StrOrURL, *, allow_redirects: bool = True, **kwargs: Any) -> RequestContext:
+        """Make a GET request. See `request`."""
+        if not allow_redirects:
+            kwargs["allow_redirects"] = False
+        return RequestContext(self._request("GET", url, _origin=caller(), **kwargs))
+
+    def options(self, url: StrOrURL, *, allow_redirects: bool = True, **kwargs: Any) -> RequestContext:
+        """Make an OPTIONS request. See `request`."""
+        kwargs["allow_redirects"] = allow_redirects
+        return RequestContext(self._request("OPTIONS", url, _origin=caller(), **kwargs))
+
+    def head(self, url: StrOrURL, *, allow_redirects: bool = False, **kwargs: Any) -> RequestContext:
+        """Make a HEAD request, which does not follow redirects by itself. See `request`."""
+        kwargs["allow_redirects"] = allow_redirects
+        return RequestContext(self._request("HEAD", url, _origin=caller(), **kwargs))
+
+    def post(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> RequestContext:
+        """Make a POST request. See `request`."""
+        return RequestContext(self._request("POST", url, _origin=caller(), data=data, **kwargs))
+
+    def put(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> RequestContext:
+        """Make a PUT request. See `request`."""
+        return RequestContext(self._request("PUT", url, _origin=caller(), data=data, **kwargs))
+
+    def patch(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> RequestContext:
+        """Make a PATCH request. See `request`."""
+        return RequestContext(self._request("PATCH", url, _origin=caller(), data=data, **kwargs))
+
+    def delete(self, url: StrOrURL, **kwargs: Any) -> RequestContext:
+        """Make a DELETE request. See `request`."""
+        return RequestContext(self._request("DELETE", url, _origin=caller(), **kwargs))
+
+    async def _request(
+        self, method: str, str_or_url: StrOrURL, *, _origin: Origin | None = None, **kwargs: Any
+    ) -> ClientResponse:
+        options = self._defaults.merged(kwargs) if kwargs else self._defaults
+        return await perform(self, method, str_or_url, options, _origin)
+
+    async def _again(self, request: ClientRequest, fields: CIMultiDict[str]) -> ClientResponse:
+        return await resend(self, request, fields)
+
+    # The end
+
+    async def close(self, timeout: Any = sentinel) -> CloseReport:
+        """Close the session: no new requests, those in flight finish, everything is freed. Idempotent.
+
+        Args:
+            timeout: seconds that exchanges and tasks in flight may take; by default the session's `close_timeout`;
+                0 aborts them, None waits for them.
+
+        When it returns, the operating system has nothing left of the session. What the calling task itself still holds
+        open is closed, not waited for. A second caller awaits the first closing.
+
+        Cancelled, it aborts what is left before the cancellation goes on.
+        """
+        core = self._core
+        report = await close(core, timeout=core.close_timeout if timeout is sentinel else timeout, at=caller())
+        for error in failures(core):
+            report.errors.append(error)
+            core.loop.call_exception_handler(
+                {"message": f"A task of {core.describe()}, made at {core.origin}, failed", "exception": error}
+            )
+        return report
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        core = self._core
+        if error is None:
+            await close(core, timeout=core.close_timeout, at=caller())
+        else:
+            await close(core, timeout=0, at=caller(), reason=f"its session's block ended by {type(error).__name__}")
+        failed = failures(core)
+        if not failed:
+            return
+        if error is None:
+            message = f"unhandled errors in tasks of the {core.describe()} made at {core.origin}"
+            raise BaseExceptionGroup(message, failed)
+        for task_error in failed:
+            error.add_note(f"A task of the session failed, too: {type(task_error).__name__}: {task_error}")
+
+    def __enter__(self) -> NoReturn:
+        message = "Use async with instead"
+        raise TypeError(message)
+
+    def __exit__(self, *exc: object) -> None:
+        """Never called: `__enter__` raises."""
+
+    def create_task(self, coro: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
+        """Start a task that the session owns.
+
+        Closing awaits it for up to `close_timeout`, then cancels it and awaits that. Its exception, unless somebody
+        awaited the task, is raised from the session's ``async with`` block, in an exception group.
+
+        Raises:
+            RuntimeError: the session is closed.
+
+        """
+        core = self._core
+        if core.state is not State.OPEN or self._loop_moved():
+            try:
+                refuse_unless_admitted(self)
+            finally:
+                if not core.admit():
+                    coro.close()
+        return spawn(core, coro, origin=caller(), name=name)
+
+    def detach(self) -> None:
+        """Give the connector up without closing it; the session is closed afterwards.
+
+        Exchanges in flight go on and the connector must be closed by whoever has it.
+        """
+        core = self._core
+        if self._connector_face is not None:
+            self._connector_face._core.holders.pop(core, None)
+        self._connector_face = None
+        core.connector = None
+        core.closed_at = caller()
+        core.ended()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is closed or closing."""
+        return self._core.state is not State.OPEN
+
+    # What was given
+
+    @property
+    def connector(self) -> BaseConnector | None:
+        """The connector, None after `detach`."""
+        return self._connector_face
+
+    @property
+    def connector_owner(self) -> bool:
+        """Whether closing the session closes the connector."""
+        return self._core.owns_connector
+
+    @property
+    def cookie_jar(self) -> AbstractCookieJar:
+        """Where cookies are kept."""
+        return self._cookie_jar
+
+    @property
+    def version(self) -> HttpVersion:
+        """The version of HTTP."""
+        return self._version
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The fields for every request. A copy is used: changing it changes nothing."""
+        return self._default_headers
+
+    @property
+    def skip_auto_headers(self) -> frozenset[istr]:
+        """The names of fields that are not added by themselves."""
+        return self._skip_auto_headers
+
+    @property
+    def auth(self) -> BasicAuth | None:
+        """The credentials for every request. Deprecated."""
+        return self._default_auth
+
+    @property
+    def json_serialize(self) -> JSONEncoder:
+        """How ``json=`` becomes text."""
+        return self._json_serialize
+
+    @property
+    def raise_for_status(self) -> bool | Callable[[ClientResponse], Awaitable[None]]:
+        """What to do with each response."""
+        return self._raise_for_status
+
+    @property
+    def auto_decompress(self) -> bool:
+        """Whether content codings are undone."""
+        return self._defaults.auto_decompress
+
+    @property
+    def trust_env(self) -> bool:
+        """Whether the environment names proxies and credentials."""
+        return self._trust_env
+
+    @property
+    def trace_configs(self) -> list[TraceConfig]:
+        """Who is told what happens."""
+        return self._trace_configs
+
+    @property
+    def timeout(self) -> ClientTimeout:
+        """The time limits of requests."""
+        return self._defaults.timeout
+
+    @property
+    def close_timeout(self) -> float | None:
+        """Seconds that work in flight may take when the session closes."""
+        return self._core.close_timeout
+
+    @property
+    def requote_redirect_url(self) -> bool:
+        """Whether the characters of a Location are put into canonical form."""
+        return self._requote_redirect_url
+
+    @requote_redirect_url.setter
+    def requote_redirect_url(self, value: bool) -> None:
+        self._requote_redirect_url = value
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop. Deprecated."""
+        warnings.warn("client.loop property is deprecated", DeprecationWarning, stacklevel=2)
+        return self._core.loop
+
+    # For the modules of the client
+
+    def _loop_moved(self) -> bool:
+        return asyncio.get_running_loop() is not self._core.loop
+
+    def _connector_core(self) -> ConnectorCore:
+        if self._connector_face is None:
+            refuse_unless_admitted(self)
+        assert self._connector_face is not None
+        return self._connector_face._core
+
+    def _auth_applies(self, target: Any) -> bool:
+        """Tell whether the session's credentials are for this origin."""
+        base = self._base_url
+        return base is None or (base.scheme, base.raw_host, base.port) == target.origin
+
+    def _plain_fields(self, skip: Iterable[str] | None = None) -> CIMultiDict[str]:
+        """Give the fields of a request without any of its own."""
+        fields = CIMultiDict(self._default_headers)
+        left_out = self._skip_names if not skip else self._skip_names | {name.lower() for name in skip}
+        automatic = {hdrs.ACCEPT: "*/*", hdrs.ACCEPT_ENCODING: available_codings(), hdrs.USER_AGENT: USER_AGENT}
+        for name, value in automatic.items():
+            if name not in fields and name.lower() not in left_out:
+                fields[name] = value
+        connector = self._connector_face
+        if connector is not None and connector.force_close and hdrs.CONNECTION not in fields:
+            fields[hdrs.CONNECTION] = "close"
+        elif tuple(self._version) == (1, 0) and hdrs.CONNECTION not in fields:
+            fields[hdrs.CONNECTION] = "keep-alive"
+        return fields
+
+    @staticmethod
+    def _merge(fields: CIMultiDict[str] | None, given: LooseHeaders | None) -> CIMultiDict[str]:
+        """Put given fields over others: a name replaces, its repetitions add."""
+        merged = CIMultiDict(fields) if fields is not None else CIMultiDict()
+        seen: set[str] = set()
+        pairs: Any = given or ()
+        items = pairs.items() if hasattr(pairs, "items") else pairs
+        for name, value in items:
+            folded = str(name).lower()
+            if folded in seen:
+                merged.add(name, value)
+            else:
+                merged[name] = value
+                seen.add(folded)
+        return merged
+
+
+def request(
+    method: str,
+    url: StrOrURL,
+    *,
+    version: HttpVersion = HttpVersion11,
+    connector: BaseConnector | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    **kwargs: Any,
+) -> SessionRequestContext:
+    """Make one request with a session of its own, which is closed with it.
+
+    Use it as ``async with``; awaited, it reads the body before the session is closed.
+    """
+    owner = False
+    if connector is None:
+        owner = True
+        connector = TCPConnector(force_close=True)
+    session = ClientSession(
+        cookies=kwargs.pop("cookies", None), version=version, connector=connector, connector_owner=owner
+    )
+    return SessionRequestContext(session._request(method, url, _origin=caller(), **kwargs), session)
+
+
+def _checked_base(base_url: StrOrURL | None) -> URL | None:
+    if base_url is None:
+        return None
+    base = URL(base_url)
+    if not base.absolute:
+        message = "Only absolute URLs are supported as base_url"
+        raise ValueError(message)
+    if not base.path.endswith("/"):
+        message = "base_url must have a trailing slash ('/') at the end of its path"
+        raise ValueError(message)
+    return base
+
+
+def _timeout(timeout: Any, read_timeout: Any, conn_timeout: float | None) -> ClientTimeout:
+    """Make one `ClientTimeout` of the three arguments, of which two are deprecated."""
+    if timeout is sentinel or timeout is None:
+        chosen = DEFAULT_TIMEOUT
+        if read_timeout is not sentinel:
+            warnings.warn("read_timeout is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3)
+            chosen = ClientTimeout(read_timeout, chosen.connect, chosen.sock_read, chosen.sock_connect)
+        if conn_timeout is not None:
+            warnings.warn("conn_timeout is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3)
+            chosen = ClientTimeout(chosen.total, conn_timeout, chosen.sock_read, chosen.sock_connect)
+        return chosen
+    if not isinstance(timeout, ClientTimeout):
+        message = f"timeout parameter cannot be of {type(timeout)} type, please use 'timeout=ClientTimeout(...)'"
+        raise ValueError(message)
+    if read_timeout is not sentinel or conn_timeout is not None:
+        message = "read_timeout and conn_timeout cannot be given together with timeout"
+        raise ValueError(message)
+    return timeout

@@ -1,0 +1,188 @@
+"""An HTTP/1.1 connection in the client's role: drives `wire.http1` over a stream, one exchange at a time.
+
+The exchange is told: ``on_head`` once, then its body stream is fed, then ``on_end`` once; or ``fail``, at any time.
+The pool is told when the connection can be used again or is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from endwell.lifetime import Resource
+from endwell.transport.stream import Stream
+from endwell.wire.http1 import Limits, ProtocolError, ResponseHead, ResponseReader, TruncatedError
+from endwell.wire.http1.reader import Phase
+
+if TYPE_CHECKING:
+    from endwell.connection.body import BodyStream
+
+__all__ = ("ClientConnection", "ConnectionOwner", "ExchangeEvents")
+
+_ENDED: Final = Phase.ENDED
+
+
+class ExchangeEvents(Protocol):
+    """What a connection tells the exchange it serves."""
+
+    body: BodyStream | None
+    method: str
+    limits: Limits
+    read_until_eof: bool
+    watches_reads: bool
+
+    def on_continue(self) -> None:
+        """The peer wants the body (100)."""
+
+    def on_head(self, head: ResponseHead, pieces: list[bytes], *, complete: bool) -> None:
+        """The head is there, and what came of the body with it."""
+
+    def on_end(self) -> None:
+        """The message is complete."""
+
+    def fail(self, error: BaseException) -> None:
+        """The exchange cannot be completed; the connection is of no more use."""
+
+
+class ConnectionOwner(Protocol):
+    """Whose pool a connection belongs to."""
+
+    def lost(self, connection: ClientConnection) -> None:
+        """The connection can't be used (any more): its socket is closed, or the peer has said goodbye."""
+
+
+class ClientConnection(Stream):
+    """One connection to an origin or to a proxy.
+
+    Attributes:
+        key: what it is pooled by.
+        exchange: the exchange it serves, None when idle.
+        uses: how many exchanges it has served.
+        idle_since: loop time of its return to the pool.
+        read_at: loop time of the last read, kept only while the exchange watches reads.
+
+    """
+
+    __slots__ = ("exchange", "idle_since", "key", "peer", "pool", "read_at", "reader", "tls_end", "uses")
+
+    def __init__(
+        self, owner: Resource, pool: ConnectionOwner, loop: asyncio.AbstractEventLoop, key: Any, peer: str
+    ) -> None:
+        super().__init__(owner, loop)
+        self.pool = pool
+        self.key = key
+        self.peer = peer
+        self.reader = ResponseReader()
+        self.exchange: ExchangeEvents | None = None
+        self.uses = 0
+        self.idle_since = 0.0
+        self.read_at = 0.0
+
+    def describe(self) -> str:
+        """See `Resource.describe`."""
+        state = "idle" if self.exchange is None else "busy"
+        return f"{state} connection to {self.peer}"
+
+    def start(self, exchange: ExchangeEvents, data: bytes) -> None:
+        """Send a request head, perhaps with its body, and expect the response for `exchange`."""
+        self.exchange = exchange
+        self.uses += 1
+        self.reader.begin(exchange.method, exchange.limits, read_until_eof=exchange.read_until_eof)
+        if exchange.watches_reads:
+            self.read_at = self.loop.time()
+        self.transport.write(data)  # type: ignore[union-attr]  # a connection is handed out connected
+
+    def finished(self) -> bool:
+        """Let go of the exchange; tell whether the connection can serve another one."""
+        self.exchange = None
+        reader = self.reader
+        return (
+            reader.phase is _ENDED
+            and not reader.rest
+            and reader.head is not None
+            and reader.head.keep_alive
+            and not self.transport.is_closing()  # type: ignore[union-attr]
+        )
+
+    def drop(self) -> None:
+        """Let go of the exchange and of the connection, at once."""
+        self.exchange = None
+        self.pool.lost(self)
+        self.discard()
+
+    def pause_reading(self) -> None:
+        """Stop taking bytes from the peer (flow control of the body)."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # What the loop calls
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+        exchange = self.exchange
+        if exchange is None:
+            # Bytes on an idle connection never become an answer (RFC 9112 section 9.2).
+            self.drop()
+            return
+        if exchange.watches_reads:
+            self.read_at = self.loop.time()
+        reader = self.reader
+        try:
+            pieces = reader.feed(data)
+        except ProtocolError as error:
+            exchange.fail(error)
+            return
+        body = exchange.body
+        if body is not None:
+            body.feed(pieces)
+            if reader.phase is _ENDED:
+                exchange.on_end()
+        elif reader.head is not None:
+            exchange.on_head(reader.head, pieces, complete=reader.phase is _ENDED)
+        elif reader.continued:
+            exchange.on_continue()
+
+    def eof_received(self) -> bool:
+        """Take the peer's end of sending: nothing more can come, so the transport closes."""
+        exchange = self.exchange
+        if exchange is None:
+            self.pool.lost(self)
+        elif self.reader.phase is Phase.UNTIL_EOF and self._orderly_end():
+            self.reader.eof()
+            exchange.on_end()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is gone."""
+        super().connection_lost(exc)
+        exchange = self.exchange
+        self.exchange = None
+        self.pool.lost(self)
+        if exchange is not None:
+            exchange.fail(self._how_lost(exc))
+
+    def _orderly_end(self) -> bool:
+        """Tell whether the peer's end of sending can be trusted to be its own (RFC 9112 section 9.8)."""
+        return True
+
+    def _how_lost(self, exc: Exception | None) -> BaseException:
+        reader = self.reader
+        if not reader.started:
+            return exc or TruncatedError("The peer closed the connection without an answer", "start")
+        if reader.phase is Phase.UNTIL_EOF:
+            error = TruncatedError(
+                "The connection was cut: a body that ends with the connection may be incomplete", "body"
+            )
+        else:
+            try:
+                reader.eof()
+                error = TruncatedError("The connection was lost", "body")
+            except TruncatedError as truncated:
+                error = truncated
+        error.__cause__ = exc
+        return error

@@ -1,0 +1,80 @@
+"""One coarse timer for many deadlines.
+
+A `loop.call_later` with its cancel costs 4 us and `asyncio.timeout` 18 us for each request; a dict entry costs a tenth
+of one. So the exchanges of a session stand in one dict, each with the time when it is due, and one timer of the loop
+looks through them when the earliest is due. A deadline is kept to within `GRANULARITY` seconds, never early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, TypeVar
+
+__all__ = ("GRANULARITY", "NEVER", "Deadlines", "Timed")
+
+NEVER = float("inf")
+GRANULARITY = 0.005
+"""The timer fires at most once in this many seconds."""
+
+
+class Timed(Protocol):
+    """What can stand under a deadline."""
+
+    due: float
+    """Loop time at which `expire` is to be called, `NEVER` for none."""
+
+    def expire(self, now: float) -> None:
+        """Act on the deadline; an entry that finds it has more time sets `due` anew and returns."""
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Deadlines(dict[T, None]):
+    """The entries under watch, in the order they came: ``add`` and ``discard`` are the hot path."""
+
+    __slots__ = ("_handle", "_loop", "_wake")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+        self._wake = NEVER
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # dict says None: it is compared here by identity
+
+    def add(self, entry: T) -> None:
+        """Put an entry under watch."""
+        self[entry] = None
+        if entry.due < self._wake:
+            self._arm(entry.due)
+
+    def sooner(self, due: float) -> None:
+        """Say that an entry's `due` was moved forward to this loop time."""
+        if due < self._wake:
+            self._arm(due)
+
+    def stop(self) -> None:
+        """Cancel the timer; the entries stay."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._wake = NEVER
+
+    def _arm(self, due: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        # The timers of uvloop have a resolution of 1 ms and may fire just before the time that was asked for.
+        self._wake = max(due, self._loop.time() + GRANULARITY)
+        self._handle = self._loop.call_at(self._wake + 0.001, self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        self._wake = NEVER
+        now = self._loop.time()
+        for entry in [entry for entry in self if entry.due <= now]:
+            if entry in self:
+                entry.expire(now)
+        earliest = min((entry.due for entry in self), default=NEVER)
+        if earliest < self._wake:
+            self._arm(earliest)

@@ -1,0 +1,51 @@
+"""Tasks that have an owner. The only place of endwell that makes tasks.
+
+When its owner closes, an owned task is awaited, then cancelled and awaited; its exception is never lost (C4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from endwell.lifetime.origin import Origin
+from endwell.lifetime.resource import Owner
+
+__all__ = ("failures", "spawn", "start")
+
+T = TypeVar("T")
+
+
+def start(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
+    """Start a task whose end the caller, itself in `lifetime` or an exchange, awaits in every case."""
+    return loop.create_task(coro, name=name)
+
+
+def spawn(owner: Owner, coro: Coroutine[Any, Any, T], *, origin: Origin, name: str | None = None) -> asyncio.Task[T]:
+    """Start a task that `owner` owns."""
+    task = owner.loop.create_task(coro, name=name)
+    owner.tasks[task] = origin
+
+    def ended(task: asyncio.Task[T]) -> None:
+        if task.cancelled() or not task._log_traceback:
+            owner.tasks.pop(task, None)
+        if owner.drain is not None:
+            owner.drain.task_ended(task)
+
+    task.add_done_callback(ended)
+    return task
+
+
+def failures(owner: Owner) -> list[BaseException]:
+    """Take the exceptions of owned tasks that nobody has awaited; they count as retrieved afterwards."""
+    found: list[BaseException] = []
+    for task in list(owner.tasks):
+        if task.done():
+            del owner.tasks[task]
+            # The flag behind "Task exception was never retrieved": false once somebody has seen the exception.
+            if not task.cancelled() and task._log_traceback:
+                error = task.exception()
+                if error is not None:
+                    found.append(error)
+    return found

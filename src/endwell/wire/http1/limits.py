@@ -1,0 +1,36 @@
+"""How much of each part of a message head a peer may send."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ("MAX_CHUNK_OVERHEAD", "MAX_CHUNK_SIZE_DIGITS", "MAX_INFORMATIONAL", "Limits")
+
+MAX_INFORMATIONAL: Final = 32
+"""1xx responses before the final one."""
+
+MAX_CHUNK_OVERHEAD: Final = 16 * 1024
+"""Bytes of chunk extensions in one body, all chunks together."""
+
+MAX_CHUNK_SIZE_DIGITS: Final = 16
+"""Hexadecimal digits of a chunk size: 64 bits."""
+
+
+class Limits:
+    """The limits of one message: bytes of the first line, bytes of a field line, number of fields."""
+
+    __slots__ = ("field_size", "fields", "line_size")
+
+    def __init__(self, line_size: int = 8190, field_size: int = 8190, fields: int = 128) -> None:
+        for name, value in (("max_line_size", line_size), ("max_field_size", field_size), ("max_headers", fields)):
+            if not isinstance(value, int) or value <= 0:
+                message = f"{name} must be a positive number, not {value!r}"
+                raise ValueError(message)
+        self.line_size = line_size
+        self.field_size = field_size
+        self.fields = fields
+
+    @property
+    def head_size(self) -> int:
+        """Bytes that a whole head can have."""
+        return self.line_size + self.fields * (self.field_size + 2) + 4

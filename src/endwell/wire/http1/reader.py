@@ -1,0 +1,231 @@
+"""Reads responses off a connection: bytes in, head and body pieces out (RFC 9112 sections 6 to 8).
+
+The machine of the client role. `connection.http1` feeds it; it does no I/O and knows no clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from httptools import HttpParserError, HttpResponseParser
+
+from endwell.wire.http1.chunked import ChunkedDecoder
+from endwell.wire.http1.errors import ProtocolError, TruncatedError
+from endwell.wire.http1.head import ResponseHead, find_end, mend_response_head, parse_response_head
+from endwell.wire.http1.limits import MAX_INFORMATIONAL, Limits
+
+__all__ = ("Phase", "ResponseReader")
+
+
+class Phase(enum.Enum):
+    """What the next bytes are."""
+
+    HEAD = "head"
+    LENGTH = "a body of known length"
+    CHUNKED = "a chunked body"
+    UNTIL_EOF = "a body that ends with the connection"
+    ENDED = "nothing: the response is complete"
+    TUNNEL = "another protocol"
+
+
+_HEAD: Final = Phase.HEAD
+_LENGTH: Final = Phase.LENGTH
+_CHUNKED: Final = Phase.CHUNKED
+_UNTIL_EOF: Final = Phase.UNTIL_EOF
+_ENDED: Final = Phase.ENDED
+_TUNNEL: Final = Phase.TUNNEL
+
+_TRAILERS_PREFIX: Final = b"HTTP/1.1 200 OK\r\n"
+
+
+class ResponseReader:
+    """One connection's responses, one after the other.
+
+    Attributes:
+        head: the head of the final response, None until it is there.
+        continued: True once a 100 (Continue) has come.
+        phase: what the next bytes are.
+        rest: bytes after the end of the response, or the first ones of a tunnel.
+        trailers: the trailer fields as raw lines.
+
+    """
+
+    __slots__ = (
+        "_buffer", "_chunks", "_informational", "_left", "_limits", "_method", "_scanned", "_upgrade",
+        "continued", "head", "phase", "read_until_eof", "rest", "trailers",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.phase = _ENDED
+        self.rest = b""
+
+    def begin(self, method: str, limits: Limits, *, upgrade: bool = False, read_until_eof: bool = True) -> None:
+        """Expect the response to a request with this method."""
+        self._method = method
+        self._limits = limits
+        self._upgrade = upgrade
+        self._buffer: bytearray | None = None
+        self._scanned = 0
+        self._informational = 0
+        self._chunks: ChunkedDecoder | None = None
+        self._left = 0
+        self.read_until_eof = read_until_eof
+        self.head: ResponseHead | None = None
+        self.continued = False
+        self.phase = _HEAD
+        self.rest = b""
+        self.trailers = b""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body still to come, None when unknown."""
+        if self.phase is _LENGTH:
+            return self._left
+        return 0 if self.phase is _ENDED else None
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes from the peer; return the pieces of the body that were in them, ``b""`` where a chunk ended.
+
+        Raises:
+            ProtocolError: the peer broke the protocol, or a limit; the connection is of no more use.
+
+        """
+        phase = self.phase
+        if phase is _LENGTH:
+            left = self._left - len(data)
+            self._left = left
+            if left > 0:
+                return [data]
+            self.phase = _ENDED
+            if left < 0:
+                self.rest = data[left:]
+                return [data[:left]]
+            return [data]
+        if phase is _HEAD:
+            return self._feed_head(data)
+        if phase is _CHUNKED:
+            return self._feed_chunks(data)
+        if phase is _UNTIL_EOF:
+            return [data]
+        self.rest += data
+        return []
+
+    def eof(self) -> None:
+        """Take the end of the connection.
+
+        Raises:
+            TruncatedError: a response was under way and this is not its end.
+
+        """
+        if self.phase is _UNTIL_EOF:
+            self.phase = _ENDED
+        elif self.phase is _HEAD:
+            message = "The connection ended before the head of the response was complete"
+            raise TruncatedError(message)
+        elif self.phase is _LENGTH:
+            message = f"The connection ended {self._left} bytes before the Content-Length of the response"
+            raise TruncatedError(message, "body")
+        elif self.phase is _CHUNKED:
+            message = "The connection ended before the last chunk of the response"
+            raise TruncatedError(message, "body")
+
+    @property
+    def started(self) -> bool:
+        """Whether a byte of the response has come."""
+        return self.phase is not _HEAD or self._buffer is not None or self._informational > 0
+
+    def _feed_head(self, data: bytes) -> list[bytes]:
+        while True:
+            if self._buffer is None:
+                end = data.find(b"\r\n\r\n") + 4
+                if end == 3:
+                    self._buffer = bytearray()
+            if self._buffer is not None:
+                self._buffer += data
+                end = find_end(self._buffer, self._scanned)
+                if end < 0:
+                    self._check_unfinished(self._buffer)
+                    return []
+                data = bytes(self._buffer)
+                self._buffer = None
+                self._scanned = 0
+            try:
+                head = parse_response_head(data[:end], self._limits)
+            except HttpParserError as error:
+                head, end = mend_response_head(data[:end], self._limits, error)
+            data = data[end:]
+            if head.status >= 200 or (head.status == 101 and self._upgrade):
+                break
+            self._take_informational(head)
+            if not data:
+                return []
+        self.head = head
+        self._frame(head)
+        return self.feed(data) if data else []
+
+    def _check_unfinished(self, buffer: bytearray) -> None:
+        """Bound what is kept of a head that has not ended."""
+        limits = self._limits
+        line_start = buffer.rfind(b"\n", self._scanned) + 1
+        self._scanned = max(line_start, self._scanned)
+        limit = limits.field_size if self._scanned else limits.line_size
+        if len(buffer) - self._scanned > limit or len(buffer) > limits.head_size:
+            what = "A field has" if self._scanned else "The first line has"
+            name = "max_field_size" if self._scanned else "max_line_size"
+            message = f"{what} over {name}={limit} bytes"
+            raise ProtocolError(message)
+        if not b"HTTP/1.".startswith(buffer[:7]):
+            message = f"The peer does not speak HTTP/1: it sent {bytes(buffer[:16])!r} where the status line should be"
+            raise ProtocolError(message)
+
+    def _take_informational(self, head: ResponseHead) -> None:
+        if head.status == 101:
+            message = "The peer switched protocols (101) though nothing asked it to"
+            raise ProtocolError(message)
+        self.continued = self.continued or head.status == 100
+        self._informational += 1
+        if self._informational > MAX_INFORMATIONAL:
+            message = f"More than {MAX_INFORMATIONAL} informational (1xx) responses before the final one"
+            raise ProtocolError(message)
+
+    def _frame(self, head: ResponseHead) -> None:
+        """Decide where the body ends (RFC 9112 section 6.3)."""
+        status = head.status
+        if status == 101 or (self._method == "CONNECT" and 200 <= status < 300):
+            self.phase = _TUNNEL
+        elif self._method == "HEAD" or status in (204, 304):
+            self.phase = _ENDED
+        elif head.has(b"\r\ntransfer-encoding:"):
+            codings = [c.strip(b" \t").lower() for c in b",".join(head.every(b"\r\ntransfer-encoding:")).split(b",")]
+            if codings != [b"chunked"] or head.version == (1, 0):
+                shown = b", ".join(codings)[:80].decode("latin-1")
+                message = (
+                    f"Transfer-Encoding {shown!r} in HTTP/1.{head.version[1]} is not understood; only 'chunked' is"
+                )
+                raise ProtocolError(message)
+            self._chunks = ChunkedDecoder(self._limits)
+            self.phase = _CHUNKED
+        elif (length := head.first(b"\r\ncontent-length:")) is not None:
+            self._left = int(length)
+            self.phase = _LENGTH if self._left else _ENDED
+        elif self.read_until_eof:
+            self.phase = _UNTIL_EOF
+        else:
+            self.phase = _ENDED
+
+    def _feed_chunks(self, data: bytes) -> list[bytes]:
+        chunks = self._chunks
+        assert chunks is not None
+        pieces = chunks.feed(data)
+        if chunks.ended:
+            self.phase = _ENDED
+            self.rest = chunks.rest
+            self.trailers = chunks.trailers
+            if self.trailers:
+                try:
+                    HttpResponseParser(object()).feed_data(_TRAILERS_PREFIX + self.trailers + b"\r\n")
+                except HttpParserError as error:
+                    message = f"Bad trailer section: {error}"
+                    raise ProtocolError(message, "body") from error
+        return pieces

@@ -1,0 +1,182 @@
+"""The public surface: names, parameters and members of aiohttp's documented client API, checked against endwell.
+
+The facts are in `surface.json` (see `collect.py`). Parameters of ours may be added, keyword-only and with a default;
+what aiohttp deprecates may be missing, and is listed in `surface.json` so that it is missing on purpose.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import endwell
+import pytest
+
+from tests.compat.collect import default, member
+
+SURFACE = json.loads(Path(__file__).with_name("surface.json").read_text("utf-8"))
+DEPRECATED = SURFACE["deprecated"]
+LATER = set(SURFACE["with the WebSocket"])
+
+
+def _find(path: str) -> Any:
+    target: Any = endwell
+    for part in path.split("."):
+        target = getattr(target, part)
+    return target
+
+
+@pytest.mark.parametrize("name", SURFACE["names"])
+def test_the_name_exists(name: str) -> None:
+    assert hasattr(endwell, name)
+    assert name in endwell.__all__
+
+
+@pytest.mark.parametrize("module", SURFACE["modules"])
+def test_the_module_has_its_names(module: str) -> None:
+    ours = importlib.import_module(f"endwell.{module}")
+    missing = [name for name in SURFACE["modules"][module] if not hasattr(ours, name)]
+    assert missing == []
+
+
+def test_every_name_we_export_exists() -> None:
+    assert [name for name in endwell.__all__ if not hasattr(endwell, name)] == []
+    assert len(set(endwell.__all__)) == len(endwell.__all__)
+
+
+@pytest.mark.parametrize("path", [path for path in SURFACE["signatures"] if path != "ClientSession._request"])
+def test_the_signature(path: str) -> None:
+    theirs = {p["name"]: p for p in SURFACE["signatures"][path] if not p["kind"].startswith("VAR_")}
+    exempt = {*DEPRECATED["*"], *DEPRECATED.get(path, [])}
+    signature = inspect.signature(_find(path)).parameters
+    ours = {name: p for name, p in signature.items() if name != "self"}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in ours.values())
+    problems = []
+    for name, want in theirs.items():
+        if name not in ours:
+            if name not in exempt and not (takes_any and want["kind"] == "KEYWORD_ONLY"):
+                problems.append(f"{name} is missing")
+            continue
+        kind = ours[name].kind.name
+        if kind != want["kind"] and not (want["kind"] == "KEYWORD_ONLY" and kind == "POSITIONAL_OR_KEYWORD"):
+            problems.append(f"{name} is {kind}, not {want['kind']}")
+        have = default(ours[name].default)
+        expected = {key: value for key, value in want.items() if key not in ("name", "kind")}
+        if name not in exempt and expected.get("class") not in LATER and not _same_default(have, expected):
+            problems.append(f"{name} has the default {have}, not {expected}")
+    assert problems == []
+    positional = [name for name, want in theirs.items() if want["kind"].startswith("POSITIONAL")]
+    ours_positional = [name for name, p in ours.items() if p.kind.name.startswith("POSITIONAL")]
+    assert [name for name in ours_positional if name in positional] == [n for n in positional if n in ours]
+    assert ours_positional[: len(positional)] == [n for n in positional if n in ours]
+    for name, p in ours.items():
+        if name not in theirs and not p.kind.name.startswith("VAR_"):
+            assert p.default is not p.empty, f"{name} is ours and has no default"
+
+
+def _same_default(have: dict[str, Any], expected: dict[str, Any]) -> bool:
+    # A sentinel says "not given"; so may any object of ours that is not a plain value, or a class like aiohttp's.
+    if expected in ({"sentinel": True}, {"callable": True}):
+        return "value" not in have and "required" not in have
+    return have == expected
+
+
+VERBS = ["get", "options", "head", "post", "put", "patch", "delete", "request"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_every_verb_takes_every_argument_of_a_request(verb: str) -> None:
+    exempt = {*DEPRECATED["*"], *DEPRECATED["ClientSession._request"]}
+    wanted = {p["name"]: p for p in SURFACE["signatures"]["ClientSession._request"] if p["kind"] == "KEYWORD_ONLY"}
+    signature = inspect.signature(getattr(endwell.ClientSession, verb)).parameters
+    implementation = inspect.signature(endwell.ClientSession._request).parameters
+    # What a verb does not name goes on to `_request`; a name of aiohttp's that nobody names is refused there.
+    missing = [name for name in wanted if name not in signature and name not in implementation and name not in exempt]
+    assert missing == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_an_argument_nobody_knows_is_refused(verb: str) -> None:
+    async with endwell.ClientSession() as session:
+        target = ("GET", "http://127.0.0.1:1/") if verb == "request" else ("http://127.0.0.1:1/",)
+        with pytest.raises(TypeError, match="nonsense"):
+            await getattr(session, verb)(*target, nonsense=1)
+
+
+async def test_what_a_verb_returns_can_be_awaited_and_entered() -> None:
+    async with endwell.ClientSession() as session:
+        returned = session.get("http://127.0.0.1:1/")
+        for name in ("__await__", "__aenter__", "__aexit__", "send", "throw", "close"):
+            assert hasattr(returned, name), name
+        returned.close()
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "kind"),
+    [(cls, name, kind) for cls, members in SURFACE["members"].items() for name, kind in members.items()],
+)
+def test_the_member(cls: str, name: str, kind: str) -> None:
+    owner = getattr(endwell, cls)
+    have = member(owner, name)
+    if kind == "attribute":
+        assert have == "attribute"
+        # What only an instance has is named in its slots or annotations, or set by one of its methods.
+        methods = [value for c in owner.__mro__ for value in vars(c).values() if inspect.isfunction(value)]
+        sources = [method.__code__.co_names for method in methods]
+        annotated = {key for c in owner.__mro__ for key in getattr(c, "__annotations__", {})}
+        assert hasattr(owner, name) or name in annotated or any(name in names for names in sources)
+        return
+    assert callable(getattr(owner, name))
+    if kind == "coroutine" and have != "coroutine":
+        returns = str(inspect.signature(getattr(owner, name)).return_annotation)
+        assert any(word in returns for word in ("Awaitable", "Coroutine", "Future")), f"returns {returns}"
+    if kind == "function" and name not in ("close",):  # a close() that is awaited can tell more than one that is not
+        assert have == "function"
+
+
+TREE = """
+    ClientError(Exception)
+    ClientResponseError(ClientError)
+    ContentTypeError(ClientResponseError)
+    WSServerHandshakeError(ClientResponseError)
+    ClientHttpProxyError(ClientResponseError)
+    TooManyRedirects(ClientResponseError)
+    ClientConnectionError(ClientError)
+    ClientConnectionResetError(ClientConnectionError, ConnectionResetError)
+    ClientOSError(ClientConnectionError, OSError)
+    ClientConnectorError(ClientOSError)
+    ClientConnectorDNSError(ClientConnectorError)
+    ClientProxyConnectionError(ClientConnectorError)
+    ClientSSLError(ClientConnectorError)
+    ClientConnectorSSLError(ClientSSLError, SSLError)
+    ClientConnectorCertificateError(ClientSSLError)
+    ServerConnectionError(ClientConnectionError)
+    ServerDisconnectedError(ServerConnectionError)
+    ServerTimeoutError(ServerConnectionError, TimeoutError)
+    ConnectionTimeoutError(ServerTimeoutError)
+    SocketTimeoutError(ServerTimeoutError)
+    ServerFingerprintMismatch(ServerConnectionError)
+    ClientPayloadError(ClientError)
+    UploadAbortedError(ClientError)
+    InvalidURL(ClientError, ValueError)
+    InvalidUrlClientError(InvalidURL)
+    InvalidUrlRedirectClientError(InvalidUrlClientError, RedirectClientError)
+    NonHttpUrlRedirectClientError(NonHttpUrlClientError, RedirectClientError)
+    RedirectClientError(ClientError)
+    NonHttpUrlClientError(ClientError)
+    ExchangeAbortedError(ClientConnectionError)
+    SessionClosedError(RuntimeError)
+    PoolTimeoutError(ConnectionTimeoutError)
+    ContentCodingError(ClientPayloadError)
+    DecompressionLimitError(ContentCodingError)
+"""
+
+
+@pytest.mark.parametrize("line", TREE.split("\n")[1:-1], ids=lambda line: line.split("(")[0].strip())
+def test_the_tree_of_exceptions(line: str) -> None:
+    name, _, bases = line.strip().removesuffix(")").partition("(")
+    have = [base.__name__ for base in getattr(endwell, name).__mro__]
+    assert set(bases.split(", ")) <= set(have)
