@@ -1,8 +1,300 @@
-"""endwell: an asynchronous HTTP client in which everything that is opened ends well."""
+"""endwell: an asynchronous HTTP client in which everything that is opened ends well.
+
+The names of aiohttp's client, with aiohttp's behaviour, and what aiohttp does not have: `CloseReport`,
+`open_resources`, `RetryMiddleware`, `RateLimitMiddleware`, `sse`. What most programs do not touch is imported when it
+is asked for.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
 
 from endwell._version import __version__
-from endwell.client.connector import TCPConnector, UnixConnector
+from endwell.client.auth import BasicAuth, encode_basic_auth
+from endwell.client.connector import BaseConnector, Connection, NamedPipeConnector, TCPConnector, UnixConnector
+from endwell.client.cookiejar import AbstractCookieJar, CookieJar, DummyCookieJar
+from endwell.client.errors import (
+    ClientConnectionError,
+    ClientConnectionResetError,
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    ClientError,
+    ClientHttpProxyError,
+    ClientOSError,
+    ClientPayloadError,
+    ClientProxyConnectionError,
+    ClientResponseError,
+    ClientSSLError,
+    ConnectionTimeoutError,
+    ContentCodingError,
+    ContentTypeError,
+    DecompressionLimitError,
+    ExchangeAbortedError,
+    InvalidURL,
+    InvalidUrlClientError,
+    InvalidUrlRedirectClientError,
+    NonHttpUrlClientError,
+    NonHttpUrlRedirectClientError,
+    PoolTimeoutError,
+    RedirectClientError,
+    ServerConnectionError,
+    ServerDisconnectedError,
+    ServerFingerprintMismatch,
+    ServerTimeoutError,
+    SessionClosedError,
+    SocketTimeoutError,
+    TooManyRedirects,
+    UnixClientConnectorError,
+    UploadAbortedError,
+    WebSocketError,
+    WSMessageTypeError,
+    WSServerHandshakeError,
+)
+from endwell.client.middlewares import ClientHandlerType, ClientMiddlewareType
+from endwell.client.request import ClientRequest
+from endwell.client.request_info import RequestInfo
+from endwell.client.response import ClientResponse, HttpVersion, HttpVersion10, HttpVersion11
 from endwell.client.session import ClientSession, request
-from endwell.client.timeouts import ClientTimeout
+from endwell.client.timeouts import ClientTimeout, ClientWSTimeout
+from endwell.client.tracing import (
+    TraceConfig,
+    TraceConnectionCreateEndParams,
+    TraceConnectionCreateStartParams,
+    TraceConnectionQueuedEndParams,
+    TraceConnectionQueuedStartParams,
+    TraceConnectionReuseconnParams,
+    TraceDnsCacheHitParams,
+    TraceDnsCacheMissParams,
+    TraceDnsResolveHostEndParams,
+    TraceDnsResolveHostStartParams,
+    TraceRequestChunkSentParams,
+    TraceRequestEndParams,
+    TraceRequestExceptionParams,
+    TraceRequestHeadersSentParams,
+    TraceRequestRedirectParams,
+    TraceRequestStartParams,
+    TraceResponseChunkReceivedParams,
+)
+from endwell.client.upload import UploadTracker
+from endwell.connection.reader import StreamReader
+from endwell.http import hdrs
+from endwell.http.codings import set_zlib_backend
+from endwell.http.payload import (
+    PAYLOAD_REGISTRY,
+    AsyncIterablePayload,
+    BufferedReaderPayload,
+    BytesIOPayload,
+    BytesPayload,
+    IOBasePayload,
+    JsonPayload,
+    Payload,
+    StringIOPayload,
+    StringPayload,
+    TextIOPayload,
+    get_payload,
+    payload_type,
+)
+from endwell.lifetime import CloseReport, ForkedError, LeakReport, WrongLoopError, open_resources
 
-__all__ = ("ClientSession", "ClientTimeout", "TCPConnector", "UnixConnector", "__version__", "request")
+if TYPE_CHECKING:
+    from endwell.client.digest_auth import DigestAuthMiddleware
+    from endwell.client.ratelimit import RateLimitMiddleware
+    from endwell.client.retry import RetryBudget, RetryMiddleware, RetryPolicy
+    from endwell.client.sse import EventSource, EventStreamError, ServerSentEvent, sse
+    from endwell.http.chainmap import ChainMapProxy
+    from endwell.http.disposition import (
+        BadContentDispositionHeader,
+        BadContentDispositionParam,
+        content_disposition_filename,
+        parse_content_disposition,
+    )
+    from endwell.http.etag import ETag
+    from endwell.http.formdata import FormData
+    from endwell.http.multipart import BodyPartReader, MultipartReader, MultipartWriter
+    from endwell.transport.address import ResolveResult
+    from endwell.transport.dial import SocketFactory
+    from endwell.transport.resolver import AbstractResolver, AsyncResolver, DefaultResolver, ThreadedResolver
+    from endwell.transport.tls import Fingerprint
+
+__all__ = (
+    "PAYLOAD_REGISTRY",
+    "AbstractCookieJar",
+    "AbstractResolver",
+    "AsyncIterablePayload",
+    "AsyncResolver",
+    "BadContentDispositionHeader",
+    "BadContentDispositionParam",
+    "BaseConnector",
+    "BasicAuth",
+    "BodyPartReader",
+    "BufferedReaderPayload",
+    "BytesIOPayload",
+    "BytesPayload",
+    "ChainMapProxy",
+    "ClientConnectionError",
+    "ClientConnectionResetError",
+    "ClientConnectorCertificateError",
+    "ClientConnectorDNSError",
+    "ClientConnectorError",
+    "ClientConnectorSSLError",
+    "ClientError",
+    "ClientHandlerType",
+    "ClientHttpProxyError",
+    "ClientMiddlewareType",
+    "ClientOSError",
+    "ClientPayloadError",
+    "ClientProxyConnectionError",
+    "ClientRequest",
+    "ClientResponse",
+    "ClientResponseError",
+    "ClientSSLError",
+    "ClientSession",
+    "ClientTimeout",
+    "ClientWSTimeout",
+    "CloseReport",
+    "Connection",
+    "ConnectionTimeoutError",
+    "ContentCodingError",
+    "ContentTypeError",
+    "CookieJar",
+    "DecompressionLimitError",
+    "DefaultResolver",
+    "DigestAuthMiddleware",
+    "DummyCookieJar",
+    "ETag",
+    "EventSource",
+    "EventStreamError",
+    "ExchangeAbortedError",
+    "Fingerprint",
+    "ForkedError",
+    "FormData",
+    "HttpVersion",
+    "HttpVersion10",
+    "HttpVersion11",
+    "IOBasePayload",
+    "InvalidURL",
+    "InvalidUrlClientError",
+    "InvalidUrlRedirectClientError",
+    "JsonPayload",
+    "LeakReport",
+    "MultipartReader",
+    "MultipartWriter",
+    "NamedPipeConnector",
+    "NonHttpUrlClientError",
+    "NonHttpUrlRedirectClientError",
+    "Payload",
+    "PoolTimeoutError",
+    "RateLimitMiddleware",
+    "RedirectClientError",
+    "RequestInfo",
+    "ResolveResult",
+    "RetryBudget",
+    "RetryMiddleware",
+    "RetryPolicy",
+    "ServerConnectionError",
+    "ServerDisconnectedError",
+    "ServerFingerprintMismatch",
+    "ServerSentEvent",
+    "ServerTimeoutError",
+    "SessionClosedError",
+    "SocketFactory",
+    "SocketTimeoutError",
+    "StreamReader",
+    "StringIOPayload",
+    "StringPayload",
+    "TCPConnector",
+    "TextIOPayload",
+    "ThreadedResolver",
+    "TooManyRedirects",
+    "TraceConfig",
+    "TraceConnectionCreateEndParams",
+    "TraceConnectionCreateStartParams",
+    "TraceConnectionQueuedEndParams",
+    "TraceConnectionQueuedStartParams",
+    "TraceConnectionReuseconnParams",
+    "TraceDnsCacheHitParams",
+    "TraceDnsCacheMissParams",
+    "TraceDnsResolveHostEndParams",
+    "TraceDnsResolveHostStartParams",
+    "TraceRequestChunkSentParams",
+    "TraceRequestEndParams",
+    "TraceRequestExceptionParams",
+    "TraceRequestHeadersSentParams",
+    "TraceRequestRedirectParams",
+    "TraceRequestStartParams",
+    "TraceResponseChunkReceivedParams",
+    "UnixClientConnectorError",
+    "UnixConnector",
+    "UploadAbortedError",
+    "UploadTracker",
+    "WSMessageTypeError",
+    "WSServerHandshakeError",
+    "WebSocketError",
+    "WrongLoopError",
+    "__version__",
+    "content_disposition_filename",
+    "encode_basic_auth",
+    "get_payload",
+    "hdrs",
+    "open_resources",
+    "parse_content_disposition",
+    "payload_type",
+    "request",
+    "set_zlib_backend",
+    "sse",
+)
+
+_LATER: Final = {
+    "endwell.client.digest_auth": ("DigestAuthMiddleware",),
+    "endwell.client.ratelimit": ("RateLimitMiddleware",),
+    "endwell.client.retry": (
+        "RetryBudget",
+        "RetryMiddleware",
+        "RetryPolicy",
+    ),
+    "endwell.client.sse": (
+        "EventSource",
+        "EventStreamError",
+        "ServerSentEvent",
+        "sse",
+    ),
+    "endwell.http.chainmap": ("ChainMapProxy",),
+    "endwell.http.disposition": (
+        "BadContentDispositionHeader",
+        "BadContentDispositionParam",
+        "content_disposition_filename",
+        "parse_content_disposition",
+    ),
+    "endwell.http.etag": ("ETag",),
+    "endwell.http.formdata": ("FormData",),
+    "endwell.http.multipart": (
+        "BodyPartReader",
+        "MultipartReader",
+        "MultipartWriter",
+    ),
+    "endwell.transport.address": ("ResolveResult",),
+    "endwell.transport.dial": ("SocketFactory",),
+    "endwell.transport.resolver": (
+        "AbstractResolver",
+        "AsyncResolver",
+        "DefaultResolver",
+        "ThreadedResolver",
+    ),
+    "endwell.transport.tls": ("Fingerprint",),
+}
+_MODULE_OF: Final = {name: module for module, names in _LATER.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -19,10 +20,11 @@ _UNWANTED = ("_proxy", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERMINAL_WIDTH")
 class Site:
     """The running server: `url(path)`, `hits(path)`, `wait_until_held()`, `release()`."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        self._events = process.stdout
-        self.port = int(self._events.readline())
+        self._events = process.stdout.fileno()
+        self._heard = b""
+        self.port = int(self._event())
         self.folder = f"127.0.0.1+{self.port}"
 
     def url(self, path: str, userinfo: str = "") -> str:
@@ -37,15 +39,24 @@ class Site:
 
     def wait_until_held(self, number: int = 1) -> None:
         for _ in range(number):
-            assert self._events.readline().startswith("held")
+            assert self._event().startswith(b"held")
+
+    def _event(self) -> bytes:
+        while b"\n" not in self._heard:
+            assert select.select([self._events], [], [], 20)[0], (
+                "the request never came: the command has failed or hangs"
+            )
+            self._heard += os.read(self._events, 4096)
+        event, _, self._heard = self._heard.partition(b"\n")
+        return event
 
     def release(self) -> None:
         self.get("/release")
 
 
-def _start() -> subprocess.Popen[str]:
+def _start() -> subprocess.Popen[bytes]:
     command = [sys.executable, str(Path(__file__).with_name("server.py"))]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 @pytest.fixture(scope="module")

@@ -261,6 +261,8 @@ class PeerConnection:
         with contextlib.suppress(ConnectionError):
             while await self.read():
                 pass
+            if isinstance(self._top, _Tls) and self._raw.ended is None:
+                await self._top.close_notify()  # as RFC 8446 section 6.1 has it: a client may wait for it
             while self._raw.ended is None:  # after close_notify the FIN is still to come
                 await self._raw.receive()
         assert self._raw.ended is not None

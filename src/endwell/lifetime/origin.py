@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Origin", "caller")
 
-_PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_PACKAGE = __file__.rpartition(os.sep)[0].rpartition(os.sep)[0] + os.sep
 _DEBUG = os.environ.get("ENDWELL_DEBUG", "") not in ("", "0")
 
 
