@@ -69,7 +69,7 @@ def measure(peer: Peer, workload: Workload, servers: Servers, cpu: int | None) -
             return {"figures": _cold(peer, workload, servers, cpu)}
         figures = json.loads(_run([str(HERE / "worker.py"), json.dumps(_spec(peer, workload, servers))], {}, cpu))
     except subprocess.CalledProcessError as error:
-        return {"failed": _last_line(error.stderr)}
+        return {"failed": _reason(error)}
     except subprocess.TimeoutExpired:
         return {"failed": f"not done after {LIMIT_SECONDS} s"}
     if figures["errors"]:
@@ -140,6 +140,8 @@ def _run(arguments: list[str], environment: dict[str, str], cpu: int | None) -> 
     return done.stdout
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "ended without a word"
+def _reason(error: subprocess.CalledProcessError) -> str:
+    """Why a process failed: what it says of a crash of the interpreter, or the last line of its traceback."""
+    lines = error.stderr.strip().splitlines()
+    crashes = [line for line in lines if line.startswith("Fatal Python error")]
+    return (crashes or lines or [f"ended with status {error.returncode} without a word"])[-1]

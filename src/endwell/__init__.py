@@ -76,7 +76,7 @@ from endwell.client.tracing import (
     TraceResponseChunkReceivedParams,
 )
 from endwell.client.upload import UploadTracker
-from endwell.connection.reader import StreamReader
+from endwell.connection.reader import EMPTY_PAYLOAD, StreamReader
 from endwell.http import hdrs
 from endwell.http.codings import set_zlib_backend
 from endwell.http.payload import (
@@ -111,15 +111,18 @@ if TYPE_CHECKING:
     from endwell.http.etag import ETag
     from endwell.http.formdata import FormData
     from endwell.http.multipart import BodyPartReader, MultipartReader, MultipartWriter
+    from endwell.transport.address import AddrInfo as AddrInfoType
     from endwell.transport.address import ResolveResult
-    from endwell.transport.dial import SocketFactory
+    from endwell.transport.dial import SocketFactory as SocketFactoryType
     from endwell.transport.resolver import AbstractResolver, AsyncResolver, DefaultResolver, ThreadedResolver
     from endwell.transport.tls import Fingerprint
 
 __all__ = (
+    "EMPTY_PAYLOAD",
     "PAYLOAD_REGISTRY",
     "AbstractCookieJar",
     "AbstractResolver",
+    "AddrInfoType",
     "AsyncIterablePayload",
     "AsyncResolver",
     "BadContentDispositionHeader",
@@ -197,7 +200,7 @@ __all__ = (
     "ServerSentEvent",
     "ServerTimeoutError",
     "SessionClosedError",
-    "SocketFactory",
+    "SocketFactoryType",
     "SocketTimeoutError",
     "StreamReader",
     "StringIOPayload",
@@ -273,7 +276,6 @@ _LATER: Final = {
         "MultipartWriter",
     ),
     "endwell.transport.address": ("ResolveResult",),
-    "endwell.transport.dial": ("SocketFactory",),
     "endwell.transport.resolver": (
         "AbstractResolver",
         "AsyncResolver",
@@ -282,17 +284,24 @@ _LATER: Final = {
     ),
     "endwell.transport.tls": ("Fingerprint",),
 }
+_RENAMED: Final = {
+    "AddrInfoType": ("endwell.transport.address", "AddrInfo"),
+    "SocketFactoryType": ("endwell.transport.dial", "SocketFactory"),
+}
+_SUBMODULES: Final = frozenset({"abc", "client_exceptions", "resolver", "tracing", "typedefs"})
 _MODULE_OF: Final = {name: module for module, names in _LATER.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
+    from importlib import import_module
+
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    module, attribute = _RENAMED.get(name, (_MODULE_OF.get(name), name))
     if module is None:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from importlib import import_module
-
-    value = globals()[name] = getattr(import_module(module), name)
+    value = globals()[name] = getattr(import_module(module), attribute)
     return value
 
 

@@ -78,6 +78,7 @@ def test_redirects(site: Site, command: Command) -> None:
     assert command.run(site.url("/redirect")).stdout == text(site, "/target")
     done = command.run("--no-redirects", "--include", site.url("/redirect"))
     assert done.stdout.startswith(b"HTTP/1.1 302 Found\r\n")
+    assert command.run("--max-redirects", "1", site.url("/redirect")).returncode == 0
     done = command.run("--max-redirects", "0", site.url("/redirect"))
     assert done.returncode == 1
     assert b"TooManyRedirects" in done.stderr

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -115,6 +116,23 @@ def test_while_it_waits_for_the_list(own_site: Site, command: Command, loop: str
         said = process.stderr.read()
     assert process.returncode == 130
     assert b"1 fetched" in said
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_while_it_passes_over_what_is_there(own_site: Site, command: Command, loop: str) -> None:
+    """The list has no end, and nothing on it has to be fetched."""
+    url = own_site.url("/a")
+    assert command.run("-o", "out", url).returncode == 0
+    options = {"stdin": subprocess.PIPE, "bufsize": 0}
+    with command.start("--loop", loop, "-v", "--resume", "-i", "-", "-o", "out", **options) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"this is no URL\n")
+        said_until(process, b"-:1: ")
+        process.send_signal(signal.SIGINT)
+        with suppress(BrokenPipeError):
+            while process.stdin.write(url.encode() + b"\n"):
+                pass
+    assert process.returncode == 130
 
 
 def test_killed_it_leaves_nothing_that_looks_whole_and_goes_on(own_site: Site, command: Command) -> None:

@@ -54,7 +54,7 @@ MEMBERS = {
         get_encoding headers history host json links method ok raise_for_status raw_headers read real_url reason release
         request_info status text url version wait_for_close""",
     "ClientRequest": "body headers method session ssl update_body url",
-    "StreamReader": """at_eof exception is_eof iter_any iter_chunked iter_chunks on_eof read read_nowait readany readchunk
+    "StreamReader": """at_eof exception is_eof iter_any iter_chunked iter_chunks read read_nowait readany readchunk
         readexactly readline readuntil set_exception total_bytes total_compressed_bytes total_raw_bytes wait_eof""",
     "BaseConnector": "allowed_protocol_schema_set close closed connect force_close limit limit_per_host",
     "TCPConnector": """allowed_protocol_schema_set clear_dns_cache close closed connect family force_close limit

@@ -36,24 +36,33 @@ async def test_every_coding(coding: str) -> None:
 
 
 async def test_piece_by_piece() -> None:
-    async with serve("gzip", gzip.compress(TEXT)) as server, endwell.ClientSession() as session:
-        async with session.get(server.url("/a")) as response:
-            pieces = [piece async for piece in response.content.iter_chunked(1000)]
+    async with (
+        serve("gzip", gzip.compress(TEXT)) as server,
+        endwell.ClientSession() as session,
+        session.get(server.url("/a")) as response,
+    ):
+        pieces = [piece async for piece in response.content.iter_chunked(1000)]
     assert b"".join(pieces) == TEXT
     assert all(len(piece) <= 1000 for piece in pieces)
 
 
 async def test_unknown_codings_are_handed_on() -> None:
-    async with serve("compress", b"what it is") as server, endwell.ClientSession() as session:
-        async with session.get(server.url("/a")) as response:
-            assert await response.read() == b"what it is"
+    async with (
+        serve("compress", b"what it is") as server,
+        endwell.ClientSession() as session,
+        session.get(server.url("/a")) as response,
+    ):
+        assert await response.read() == b"what it is"
 
 
 async def test_decoding_turned_off() -> None:
     body = gzip.compress(TEXT)
-    async with serve("gzip", body) as server, endwell.ClientSession(auto_decompress=False) as session:
-        async with session.get(server.url("/a")) as response:
-            assert await response.read() == body
+    async with (
+        serve("gzip", body) as server,
+        endwell.ClientSession(auto_decompress=False) as session,
+        session.get(server.url("/a")) as response,
+    ):
+        assert await response.read() == body
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,13 @@ def status(line: bytes, told: list[Any]) -> Any:
 
 
 async def test_a_stream_of_three() -> None:
-    async with EchoServer() as server, endwell.ClientSession() as session:
-        async with session.get(server.url("/sse")) as response, sse(response, reconnect=False) as events:
-            found = [(event.id, event.event, event.data) async for event in events]
+    async with (
+        EchoServer() as server,
+        endwell.ClientSession() as session,
+        session.get(server.url("/sse")) as response,
+        sse(response, reconnect=False) as events,
+    ):
+        found = [(event.id, event.event, event.data) async for event in events]
     assert found == [(str(n), "tick", f"number {n}\nmore") for n in (1, 2, 3)]
 
 
@@ -82,7 +86,7 @@ async def test_a_session_that_closes_ends_the_events() -> None:
         assert (await anext(events)).data == "1"
         rest = asyncio.ensure_future(collect(events))
         await asyncio.sleep(0)
-        await session.close(close_timeout=0)
+        await session.close(0)
         assert await rest == []
 
 

@@ -10,7 +10,7 @@ import endwell
 import pytest
 
 from tests.support.hostile import fetch, meeting
-from tests.support.peer import PeerConnection, Script, silence
+from tests.support.peer import PeerConnection, Script, answer_fine
 
 SIZE = 256 * 2**20  # what each bomb would become
 FAR_TOO_MUCH = 128 * 2**20  # by then it must have been noticed
@@ -39,7 +39,7 @@ def _answer(coding: str, body: bytes) -> Script:
     async def script(conn: PeerConnection) -> None:
         await conn.read_request()
         await conn.answer(body, f"Content-Encoding: {coding}")
-        await silence(conn)
+        await answer_fine(conn)  # the connection may be kept: on the wire all was well
 
     return script
 

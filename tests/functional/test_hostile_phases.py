@@ -8,6 +8,7 @@ from typing import Any
 
 import endwell
 import pytest
+from endwell.abc import AbstractResolver
 
 from tests.support.hostile import Errors, fetch, goes_wrong, meeting, says
 from tests.support.leaks import open_sockets
@@ -67,7 +68,7 @@ class _Names:
 
 
 def _resolver(outcome: Any) -> Any:
-    kind = type("Names", (_Names, endwell.abc.AbstractResolver), {})
+    kind = type("Names", (_Names, AbstractResolver), {})
     return kind(outcome)
 
 

@@ -72,9 +72,12 @@ async def test_a_connection_that_breaks() -> None:
 
     told: list[Any] = []
     retry = RetryMiddleware(backoff=0, on_retry=told.append)
-    async with ScriptedPeer(breaks, answers) as peer, endwell.ClientSession(middlewares=[retry]) as session:
-        async with session.get(peer.url("/")) as response:
-            assert await response.text() == "fine"
+    async with (
+        ScriptedPeer(breaks, answers) as peer,
+        endwell.ClientSession(middlewares=[retry]) as session,
+        session.get(peer.url("/")) as response,
+    ):
+        assert await response.text() == "fine"
     assert [type(event.error).__name__ for event in told] == ["ServerDisconnectedError"]
 
 

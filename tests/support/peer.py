@@ -107,6 +107,9 @@ class _Tls:
                 if not data:
                     raise ConnectionResetError("the client left during the TLS handshake") from None
                 self._incoming.write(data)
+            except ssl.SSLError:
+                await self._flush()  # the alert that says why
+                raise
             else:
                 await self._flush()
                 return
@@ -121,7 +124,7 @@ class _Tls:
                     return b""
                 self._incoming.write(raw)
                 continue
-            except ssl.SSLZeroReturnError:
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):  # theirs, or ours before
                 data = b""
             if not data:
                 self.close_notify_seen = True
@@ -258,11 +261,12 @@ class PeerConnection:
 
     async def closed_by_client(self) -> str:
         """Read until the client ends the connection; return `"fin"` or `"rst"`."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             while await self.read():
                 pass
             if isinstance(self._top, _Tls) and self._raw.ended is None:
                 await self._top.close_notify()  # as RFC 8446 section 6.1 has it: a client may wait for it
+        with contextlib.suppress(ConnectionError):
             while self._raw.ended is None:  # after close_notify the FIN is still to come
                 await self._raw.receive()
         assert self._raw.ended is not None

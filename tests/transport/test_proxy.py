@@ -247,6 +247,14 @@ async def test_socks_credentials(given_apart: bool, right: bool) -> None:
         await passes(5)
 
 
+@pytest.mark.parametrize("secret", ["s3cret\xfc", "s3cret" * 50, "s3cret\0", "s3cret\r\n"])
+async def test_credentials_that_cannot_be_sent(secret: str) -> None:
+    for credentials in (proxy.Credentials("u", secret), proxy.Credentials(secret, "p")):
+        with pytest.raises(ValueError) as caught:
+            await proxy.open_socks(URL("socks5h://127.0.0.1:1"), "a", 80, dial=_dial, credentials=credentials)
+        assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("scheme", ["socks4a", "socks5h"])
 async def test_a_refusal(scheme: str) -> None:
     class Refusing(Socks):

@@ -15,10 +15,13 @@ from endwell.cli.output import Arrival, BodyTooLargeError, InputOutputError, Sin
 from endwell.cli.plan import Plan
 from endwell.cli.schedule import Schedule
 from endwell.cli.summary import Summary
-from endwell.client import ClientError, ClientPayloadError, ClientResponse, ClientSession, ExchangeAbortedError
+from endwell.client.errors import ClientError, ClientPayloadError, ExchangeAbortedError, SessionClosedError
+from endwell.client.response import ClientResponse
+from endwell.client.session import ClientSession
 
 __all__ = ["Fetcher", "Observer", "reason_of"]
 
+_BREATH = 64  # lines between two turns of the loop, for a long list of which nothing has to be fetched
 _LOOK_AHEAD = 1000  # jobs held for hosts that are busy, at least
 
 
@@ -95,6 +98,7 @@ class Fetcher:
         self._schedule = Schedule(plan.per_host, max(_LOOK_AHEAD, 4 * plan.concurrency))
         self._parked: deque[asyncio.Future[None]] = deque()
         self._reading = False
+        self._read_ever = 0
         self._ended = False  # the source has no more
         self._stopping = False
         self._working = 0
@@ -103,9 +107,10 @@ class Fetcher:
 
     def start(self) -> None:
         """Start the workers, as tasks of the session."""
+        session = self._session
         self._working = self._plan.concurrency
         for _ in range(self._working):
-            self._session.create_task(self._work())
+            session.create_task(self._work())
 
     def stop(self) -> None:
         """Start no further request; what is under way goes on."""
@@ -161,7 +166,10 @@ class Fetcher:
 
     async def _read(self) -> None:
         self._reading = True
+        self._read_ever += 1
         try:
+            if not self._read_ever % _BREATH:
+                await asyncio.sleep(0)
             item = await anext(self._jobs, None)
         except OSError as error:
             raise InputOutputError(f"{self._plan.input}: {error.strerror or error}") from error
@@ -203,7 +211,7 @@ class Fetcher:
                 self.summary.interrupted += 1
             else:
                 await self._failed(job, error, perf_counter() - start)
-        except RuntimeError:
+        except SessionClosedError:
             if not self._stopping:
                 raise
             self.summary.interrupted += 1  # the session was closed before the request, or a next attempt, was sent

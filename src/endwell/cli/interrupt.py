@@ -17,8 +17,8 @@ class Interrupts:
     """
 
     def __init__(self, drain: Callable[[], None], abort: Callable[[], object]) -> None:
-        self._drain = drain
-        self._abort = abort
+        self._on_first = drain
+        self._on_second = abort
         # What the parent wants ignored (a shell's background job) stays ignored.
         wanted = (signal.SIGINT, signal.SIGTERM)
         self._signals = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
@@ -44,11 +44,11 @@ class Interrupts:
     def _received(self, number: signal.Signals) -> None:
         if self.first is None:
             self.first = number
-            self._drain()
+            self._on_first()
         elif not self.aborted:
             self.aborted = True
             self._restore()
-            self._abort()
+            self._on_second()
 
     def _restore(self) -> None:
         for number in self._signals:

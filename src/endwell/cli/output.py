@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 
 from endwell.cli.inputs import Job, printable
 from endwell.cli.names import PART_SUFFIX, names_of
-from endwell.client import ClientResponse
+from endwell.client.response import ClientResponse
 
 __all__ = [
     "Arrival",

@@ -7,16 +7,13 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from endwell.client import (
-    ClientSession,
-    ClientTimeout,
-    CookieJar,
-    HttpVersion,
-    HttpVersion11,
-    RateLimitMiddleware,
-    RetryMiddleware,
-    TCPConnector,
-)
+from endwell.client.connector import TCPConnector
+from endwell.client.cookiejar import CookieJar
+from endwell.client.ratelimit import RateLimitMiddleware
+from endwell.client.response import HttpVersion, HttpVersion11
+from endwell.client.retry import RetryMiddleware
+from endwell.client.session import ClientSession
+from endwell.client.timeouts import ClientTimeout
 
 __all__ = ["Destination", "LoopKind", "Plan", "make_session"]
 
@@ -106,7 +103,7 @@ class Plan:
         options: dict[str, Any] = {
             "headers": self.headers,
             "allow_redirects": self.redirects,
-            "max_redirects": self.max_redirects + 1,  # the session counts the one it refuses, and takes 0 for no limit
+            "max_redirects": self.max_redirects + 1,  # the client's number is that of the redirect that is too many
         }
         if self.skip_headers:
             options["skip_auto_headers"] = self.skip_headers

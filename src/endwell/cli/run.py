@@ -14,7 +14,9 @@ from endwell.cli.output import DescriptorWriter, FolderSink, InputOutputError, N
 from endwell.cli.plan import Destination, LoopKind, Plan, make_session
 from endwell.cli.records import BODY_LIMIT, RecordFile, RecordSink
 from endwell.cli.screen import Screen
-from endwell.client import CookieJar
+from endwell.client.cookiejar import CookieJar
+from endwell.client.session import ClientSession
+from endwell.lifetime.report import CloseReport
 
 __all__ = ["EXIT_FAILED", "EXIT_INPUT_OUTPUT", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "run"]
 
@@ -108,7 +110,7 @@ class _Run:
             return interrupts.exit_code
         return EXIT_OK if fetcher.summary.all_fetched else EXIT_FAILED
 
-    async def _fetch(self, session: Any, fetcher: Fetcher) -> tuple[Interrupts, object]:
+    async def _fetch(self, session: ClientSession, fetcher: Fetcher) -> tuple[Interrupts, CloseReport]:
         task = asyncio.current_task()
         assert task is not None
 
@@ -118,20 +120,18 @@ class _Run:
             if self._source is not None:
                 self._source.close()
 
-        report: object = None
         with Interrupts(drain, task.cancel) as interrupts:
             try:
                 async with session:
                     fetcher.start()
                     await fetcher.over()
-                    report = await session.close()
             except asyncio.CancelledError:
                 if not interrupts.aborted:
                     raise
                 task.uncancel()
-                report = await session.close()
                 # The workers are cancelled; each still removes its unfinished file and is counted.
                 await fetcher.idle()
+            report = await session.close()  # it is closed: this gives the report
         return interrupts, report
 
     def _open_input(self) -> int | None:

@@ -17,7 +17,8 @@ from rich.text import Text
 from endwell.cli.inputs import BadInput, Job, printable, without_credentials
 from endwell.cli.plan import Plan
 from endwell.cli.summary import Summary
-from endwell.client import ClientResponse
+from endwell.client.response import ClientResponse
+from endwell.lifetime.report import CloseReport
 
 __all__ = ["Screen", "amount", "duration"]
 
@@ -179,13 +180,13 @@ class Screen:
 
     # The end
 
-    def end(self, summary: Summary, report: object) -> None:
+    def end(self, summary: Summary, report: CloseReport) -> None:
         """Show the summary of a job, and the close report: always for a job, with `-v` for one URL."""
         if self._plan.many and not self._plan.quiet:
             self._console.print(_figures(summary))
             if summary.errors:
                 self._console.print(_errors(summary), soft_wrap=False)
-        if report is not None and not self._plan.quiet and (self._plan.many or self._plan.verbose):
+        if not self._plan.quiet and (self._plan.many or self._plan.verbose):
             self._console.print(Text(str(report)))
 
 

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from endwell.client.auth import BasicAuth, netrc_auth
+from endwell.client.core import merge_headers
 from endwell.client.errors import (
     ClientOSError,
     ClientPayloadError,
@@ -35,7 +36,7 @@ from endwell.http.url import Target, target_of
 from endwell.lifetime import NEVER, State
 
 if TYPE_CHECKING:
-    from endwell.client.connector import ConnectorCore
+    from endwell.client.connections import ConnectorCore
     from endwell.client.options import RequestOptions
     from endwell.client.request import ClientRequest
     from endwell.client.session import ClientSession
@@ -163,7 +164,7 @@ class _Call:
     async def run(self, target: Target) -> ClientResponse:
         session, options = self.session, self.options
         if not options.plain or not session._plain:
-            self.fields = self.fields or session._merge(
+            self.fields = self.fields or merge_headers(
                 session._plain_fields(options.skip_auto_headers), options.headers
             )
             self.outgoing = self.outgoing or outgoing_of(options, session)
@@ -201,7 +202,7 @@ class _Call:
 
     async def run_traced(self, target: Target, traces: Trace) -> ClientResponse:
         """Run, and tell the trace configs of start, end and failure."""
-        headers = self.session._merge(self.session._plain_fields(), self.options.headers)
+        headers = merge_headers(self.session._plain_fields(), self.options.headers)
         await traces.send_request_start(self.method, target.url, headers)
         try:
             response = await self.run(target)
@@ -250,7 +251,8 @@ class _Call:
             return None
         done = False
         try:
-            if len(self.history) >= self.options.max_redirects:
+            most = self.options.max_redirects
+            if most and len(self.history) + 1 >= most:
                 history = (*self.history, response)
                 info = self.history[0].request_info if self.history else response.request_info
                 raise TooManyRedirects(info, history)

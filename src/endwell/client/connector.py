@@ -1,7 +1,7 @@
-"""Connectors: who opens connections, keeps them, and hands them out.
+"""Connectors: the public objects that say how connections are opened, kept and limited (aiohttp's API).
 
-`ConnectorCore` owns the connections and does what the pool decides; the public connectors are faces over it. One
-given to several sessions is closed with the last of them (closing.md C16).
+Light faces over `client.connections.ConnectorCore`. One given to several sessions is closed with the last of them
+(closing.md C16).
 """
 
 from __future__ import annotations
@@ -11,263 +11,21 @@ import socket
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from endwell.client.errors import PoolTimeoutError
+from endwell.client.connections import Connection, ConnectorCore
 from endwell.client.exchange import ClientExchange
-from endwell.client.opening import Dialer, Opening, TcpDialer, UnixDialer
+from endwell.client.opening import Dialer, TcpDialer, UnixDialer
 from endwell.client.options import RequestOptions, check_ssl, sentinel
-from endwell.client.pool import Decision, Pool
-from endwell.connection.http1 import ClientConnection
-from endwell.lifetime import CloseReport, Face, Owner, State, caller, close, guard, start
+from endwell.client.pool import Pool
+from endwell.lifetime import CloseReport, Face, State, caller, close, start
 
 if TYPE_CHECKING:
     from endwell.client.request import ClientRequest
-    from endwell.lifetime import Work
     from endwell.transport.resolver import AbstractResolver
 
-__all__ = ("BaseConnector", "Connection", "ConnectorCore", "NamedPipeConnector", "TCPConnector", "UnixConnector")
+__all__ = ("BaseConnector", "Connection", "NamedPipeConnector", "TCPConnector", "UnixConnector")
 
 _KEEPALIVE: Final = 15.0
 _SSL_SHUTDOWN: Final = 0.25
-
-
-class ConnectorCore(Owner):
-    """Owns the connections of one connector."""
-
-    __slots__ = ("_name", "_sweep", "dialer", "force_close", "holders", "pool", "ssl_shutdown_timeout")
-
-    kind = "connector"
-
-    def __init__(
-        self,
-        name: str,
-        loop: asyncio.AbstractEventLoop,
-        dialer: Dialer | None,
-        pool: Pool[ClientConnection, ClientExchange],
-        *,
-        force_close: bool,
-        ssl_shutdown_timeout: float,
-    ) -> None:
-        super().__init__(
-            loop,
-            close_timeout=10.0,
-            advice=f"write: async with {name}() as connector: ..., or give it to a session that closes it",
-        )
-        self._name = name
-        self.dialer = dialer
-        self.pool = pool
-        self.force_close = force_close
-        self.ssl_shutdown_timeout = ssl_shutdown_timeout
-        self.holders: dict[Owner, None] = {}
-        self._sweep: asyncio.TimerHandle | None = None
-        guard(self)
-        if dialer is not None:
-            dialer.attach(self)
-
-    def describe(self) -> str:
-        """See `Resource.describe`."""
-        return self._name
-
-    def answers_for_itself(self) -> bool:
-        """See `Owner.answers_for_itself`: the sessions that own it close it."""
-        return self.owner is None and not self.holders
-
-    def busy(self) -> list[Work]:
-        """Give the exchanges that are served, or wait to be."""
-        served = [node.exchange for node in self.children or () if isinstance(node, ClientConnection)]
-        opening = [node.exchange for node in self.children or () if isinstance(node, Opening)]
-        work = dict.fromkeys([*served, *opening, *self.pool.waiters()])
-        return [exchange for exchange in work if isinstance(exchange, ClientExchange)]
-
-    # Handing out
-
-    async def acquire(self, request: ClientRequest, exchange: ClientExchange, now: float) -> ClientConnection:
-        """Give a connection that can carry the request; the exchange has its slot.
-
-        Raises:
-            ClientConnectorError: none could be opened.
-            ServerTimeoutError: it took longer than ``connect`` or ``sock_connect``.
-
-        """
-        key = request.key
-        pool = self.pool
-        traces = request.traces
-        decision = pool.take(key, now)
-        deadline = now + request.options.timeout.connect if request.options.timeout.connect else None
-        if decision is Decision.WAIT:
-            if traces is not None:
-                await traces.send_connection_queued_start()
-            decision = await self._queue(request, exchange, key, deadline)
-            if traces is not None:
-                await self._settled(traces.send_connection_queued_end(), key, decision)
-        if not isinstance(decision, Decision):
-            if traces is not None:
-                await self._settled(traces.send_connection_reuseconn(), key, decision)
-            return decision
-        connection = None
-        try:
-            if self.dialer is None:
-                message = "BaseConnector opens no connections: use TCPConnector or UnixConnector"
-                raise TypeError(message)
-            surplus = pool.surplus()
-            if surplus is not None:
-                surplus.close()
-            connection = await self.dialer.open(request, exchange, deadline)
-        finally:
-            if connection is None:
-                self._leave(key)
-        return connection
-
-    async def _settled(self, step: Awaitable[None], key: Any, decision: ClientConnection | Decision) -> None:
-        """Await a tracing step while holding a slot; give the slot back when the step fails."""
-        done = False
-        try:
-            await step
-            done = True
-        finally:
-            if not done:
-                if isinstance(decision, ClientConnection):
-                    self._put_back(decision)
-                else:
-                    self._leave(key)
-
-    async def _queue(
-        self, request: ClientRequest, exchange: ClientExchange, key: Any, deadline: float | None
-    ) -> ClientConnection | Decision:
-        pool = self.pool
-        pool.wait(exchange, key)
-        granted: ClientConnection | Decision | None = None
-        try:
-            async with asyncio.timeout_at(deadline):
-                granted = await exchange.granted()
-        except TimeoutError as error:
-            if exchange.error is not None:
-                raise
-            holders = tuple(self._holders())
-            shown = "".join(f"\n  {line}" for line in holders)
-            message = (
-                f"Connection timeout to host {request.url.with_query(None)}: no free connection within "
-                f"connect={request.options.timeout.connect} s; limit={pool.limit}, "
-                f"limit_per_host={pool.limit_per_host}, held by:{shown}"
-            )
-            raise PoolTimeoutError(message, holders=holders) from error
-        finally:
-            pool.give_up(exchange, key)
-            if granted is None and (late := exchange.late_grant()) is not None:
-                # The slot came in the same pass of the loop as the cancellation.
-                if isinstance(late, ClientConnection):
-                    self._put_back(late)
-                else:
-                    self._leave(key)
-        assert granted is not None
-        return granted
-
-    def release(self, connection: ClientConnection, *, reusable: bool) -> None:
-        """Take a connection back from its exchange."""
-        key = connection.key
-        if connection.finished() and reusable and not self.force_close:
-            self._keep(connection)  # the walk of a closing that is under way closes it
-        elif reusable:
-            connection.close()
-        else:
-            connection.discard()
-        self._leave(key)
-
-    def lost(self, connection: ClientConnection) -> None:
-        """Note that an idle connection is of no more use."""
-        self.pool.remove(connection)
-
-    def _put_back(self, connection: ClientConnection) -> None:
-        """Take back a connection that was handed out and not used."""
-        if connection.state is State.OPEN:
-            self._keep(connection)
-        else:
-            connection.close()
-        self._leave(connection.key)
-
-    def _keep(self, connection: ClientConnection) -> None:
-        self.pool.put(connection, self.loop.time())
-        if self._sweep is None and self.state is State.OPEN:
-            self._sweep = self.loop.call_later(self.pool.keepalive, self._close_expired)
-
-    def _leave(self, key: Any) -> None:
-        pool = self.pool
-        pool.leave(key)
-        while (granted := pool.grant(key, self.loop.time())) is not None:
-            exchange, decision = granted
-            if exchange.grant(decision):
-                return
-            if isinstance(decision, ClientConnection):
-                self.pool.put(decision, self.loop.time())
-            pool.leave(key := exchange.request.key)
-
-    def _close_expired(self) -> None:
-        self._sweep = None
-        now = self.loop.time()
-        for connection in self.pool.expired(now):
-            connection.close()
-        if (oldest := self.pool.oldest) is not None:
-            self._sweep = self.loop.call_at(oldest + self.pool.keepalive, self._close_expired)
-
-    def _holders(self) -> list[str]:
-        """Say who has the connections, for whoever waited in vain (closing.md C11)."""
-        waiting = set(self.pool.waiters())
-        lines = [f"{work.describe()}, asked for at {work.origin}" for work in self.busy() if work not in waiting]
-        return [*lines[:10], f"and {len(lines) - 10} more"] if len(lines) > 10 else lines
-
-    # Closing
-
-    def let_go(self, holder: Owner) -> bool:
-        """Note that a session does not use this any more; tell whether it was the last that would close it."""
-        return self.holders.pop(holder, False) is None and not self.holders
-
-    def _stop(self) -> None:
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        if self.dialer is not None:
-            self.dialer.stop()
-
-    async def _finish(self) -> None:
-        if self.dialer is not None:
-            await self.dialer.finish()
-
-    def _abort(self, reason: str) -> None:
-        self._stop()
-        for connection in self.pool.idle():
-            self.pool.remove(connection)
-
-
-class Connection:
-    """A connection that `BaseConnector.connect` gave: give it back by `release` or `close`."""
-
-    __slots__ = ("_core", "_exchange", "protocol")
-
-    def __init__(self, core: ConnectorCore, connection: ClientConnection) -> None:
-        self._core = core
-        self.protocol: ClientConnection | None = connection
-
-    @property
-    def transport(self) -> asyncio.Transport | None:
-        """The transport, None when the connection was given back."""
-        return None if self.protocol is None else self.protocol.transport
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was given back or lost."""
-        return self.protocol is None or self.protocol.state is State.CLOSED
-
-    def close(self) -> None:
-        """Close it."""
-        connection, self.protocol = self.protocol, None
-        if connection is not None:
-            connection.discard()
-            self._core._leave(connection.key)
-
-    def release(self) -> None:
-        """Give it back."""
-        connection, self.protocol = self.protocol, None
-        if connection is not None:
-            self._core._put_back(connection)
 
 
 class _Closing:
@@ -503,7 +261,7 @@ class UnixConnector(BaseConnector):
 
     allowed_protocol_schema_set = BaseConnector.allowed_protocol_schema_set | {"unix"}
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # aiohttp's signature
         self,
         path: str,
         force_close: bool = False,

@@ -45,6 +45,8 @@ The tree (a class with two parents is drawn under both; in brackets the parents 
     WSMessageTypeError(TypeError)
     SessionClosedError(RuntimeError) +
 
+Over 500 lines: one tree in one file, each class a few lines and its documentation.
+
 No text of an error contains a secret: a URL is shown without its userinfo, and the fields of a request or a response
 are counted, never listed. The attributes keep the real objects.
 """

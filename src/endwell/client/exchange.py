@@ -28,7 +28,7 @@ from endwell.lifetime import NEVER, LeakReport, Origin, Owner, abort_work, name_
 from endwell.wire.http1 import Limits, ResponseHead
 
 if TYPE_CHECKING:
-    from endwell.client.connector import ConnectorCore
+    from endwell.client.connections import ConnectorCore
     from endwell.client.options import RequestOptions
     from endwell.client.request import ClientRequest
     from endwell.http.codings import Decoder

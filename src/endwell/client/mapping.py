@@ -37,11 +37,11 @@ def _protocol(error: ProtocolError, exchange: ClientExchange) -> ClientError:
 
 def _limit(error: DecodedTooLargeError, exchange: ClientExchange) -> ClientError:
     advice = "raise decompress_limit or decompress_ratio if you trust the peer"
-    return DecompressionLimitError(f"{error}; {advice} ({exchange.describe()})")
+    return DecompressionLimitError(f"{error}; {advice} ({exchange.describe()})", coding=error.coding, limit=error.limit)
 
 
 def _coding(error: CodingError, exchange: ClientExchange) -> ClientError:
-    return ContentCodingError(f"Can not decode content-encoding: {error} ({exchange.describe()})")
+    return ContentCodingError(f"Can not decode content-encoding: {error} ({exchange.describe()})", coding=error.coding)
 
 
 def _os(error: OSError, exchange: ClientExchange) -> ClientError:

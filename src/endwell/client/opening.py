@@ -33,7 +33,7 @@ from endwell.transport.errors import FingerprintMismatch, ProxyError, ResolveErr
 from endwell.wire.http1 import Limits, ResponseHead
 
 if TYPE_CHECKING:
-    from endwell.client.connector import ConnectorCore
+    from endwell.client.connections import ConnectorCore
     from endwell.client.exchange import ClientExchange
     from endwell.client.request import ClientRequest
     from endwell.client.tracing import Trace
@@ -51,9 +51,6 @@ class Dialer(Protocol):
 
     async def open(self, request: ClientRequest, exchange: ClientExchange, deadline: float | None) -> ClientConnection:
         """Open a connection for a request, by `deadline` (loop time) at the latest."""
-
-    def stop(self) -> None:
-        """Refuse to open more."""
 
     async def finish(self) -> None:
         """Return when nothing is left of what was used to open."""
@@ -196,9 +193,6 @@ class TcpDialer(_DialerBase):
         self._delay = happy_eyeballs_delay
         self._interleave = interleave
         self._socket_factory = socket_factory
-
-    def stop(self) -> None:
-        """See `Dialer.stop`: exchanges that open connections are aborted or drained by the walk."""
 
     async def finish(self) -> None:
         """Close the resolver that we made; its threads are gone then."""
@@ -369,9 +363,6 @@ class UnixDialer(_DialerBase):
 
     def __init__(self, path: str) -> None:
         self._path = path
-
-    def stop(self) -> None:
-        """See `Dialer.stop`."""
 
     async def finish(self) -> None:
         """See `Dialer.finish`: there is nothing."""

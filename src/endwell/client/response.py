@@ -378,6 +378,7 @@ class ClientResponse:
         """Ask the same again, with some fields set (for event streams that reconnect)."""
         fields: CIMultiDict[str] = CIMultiDict(self._request.headers)
         fields.pop(hdrs.COOKIE, None)
+        fields.pop(hdrs.LAST_EVENT_ID, None)
         fields.update(headers)
         session, request = self._session, self._request
         return await session._again(request, fields)

@@ -8,6 +8,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from endwell.client.auth import encode_basic_auth
+from endwell.client.core import merge_headers
 from endwell.http import hdrs
 from endwell.http.url import Target
 from endwell.transport.proxy import Credentials, check_proxy, proxy_from_environment, split_credentials
@@ -113,7 +114,7 @@ def find_route(target: Target, options: RequestOptions, session: ClientSession) 
     elif session.trust_env and (found := proxy_from_environment(target.url)) is not None:
         proxy, credentials = split_credentials(found[0])
         credentials = credentials or found[1]
-    fields = session._merge(None, options.proxy_headers) if options.proxy_headers and proxy is not None else None
+    fields = merge_headers(None, options.proxy_headers) if options.proxy_headers and proxy is not None else None
     return Route(
         target,
         ssl=options.ssl,

@@ -13,23 +13,24 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 from multidict import CIMultiDict, istr
-from yarl import URL
 
 from endwell._version import __version__
 from endwell.client.auth import BasicAuth
 from endwell.client.call import perform, refuse_unless_admitted, resend
-from endwell.client.connector import BaseConnector, ConnectorCore, TCPConnector
+from endwell.client.connections import ConnectorCore
+from endwell.client.connector import BaseConnector, TCPConnector
 from endwell.client.context import RequestContext, SessionRequestContext
 from endwell.client.cookiejar import AbstractCookieJar, CookieJar
+from endwell.client.core import SessionCore, checked_base, merge_headers, one_timeout
 from endwell.client.options import RequestOptions, sentinel
 from endwell.client.request import ClientRequest
 from endwell.client.response import ClientResponse, HttpVersion, HttpVersion11
-from endwell.client.timeouts import DEFAULT_TIMEOUT, ClientTimeout
+from endwell.client.timeouts import ClientTimeout
 from endwell.http import hdrs
 from endwell.http.codings import available_codings
 from endwell.http.fields import render_fields
 from endwell.http.typedefs import JSONEncoder, LooseCookies, LooseHeaders, StrOrURL
-from endwell.lifetime import CloseReport, Face, Origin, Owner, State, caller, close, failures, guard, spawn
+from endwell.lifetime import CloseReport, Face, Origin, State, caller, close, failures, spawn
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from endwell.client.middlewares import ClientMiddlewareType
     from endwell.client.tracing import TraceConfig
 
-__all__ = ("DEFAULT_CLOSE_TIMEOUT", "ClientSession", "SessionCore", "request")
+__all__ = ("DEFAULT_CLOSE_TIMEOUT", "ClientSession", "request")
 
 T = TypeVar("T")
 
@@ -47,54 +48,6 @@ DEFAULT_CLOSE_TIMEOUT: Final = 10.0
 USER_AGENT: Final = f"Python/{sys.version_info[0]}.{sys.version_info[1]} endwell/{__version__}"
 
 _BODYLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class SessionCore(Owner):
-    """What must be closed of a session: its exchanges, its tasks, and perhaps its connector."""
-
-    __slots__ = ("connector", "name", "owns_connector")
-
-    kind = "session"
-
-    def __init__(
-        self,
-        name: str,
-        loop: asyncio.AbstractEventLoop,
-        close_timeout: float | None,
-        connector: BaseConnector,
-        owns: bool,
-    ) -> None:
-        super().__init__(
-            loop,
-            close_timeout=close_timeout,
-            advice=f"write: async with {name}() as session: ..., or: await session.close()",
-        )
-        self.name = name
-        self.connector: BaseConnector | None = connector
-        self.owns_connector = owns
-        if owns:
-            connector._core.holders[self] = None
-        guard(self)
-
-    def describe(self) -> str:
-        """See `Resource.describe`."""
-        return self.name
-
-    def holdings(self) -> tuple[str, ...]:
-        """See `Owner.holdings`."""
-        held = super().holdings()
-        if self.connector is not None and self.owns_connector and self.connector._core.owner is None:
-            held += tuple(line for line in self.connector._core.holdings() if line not in held)
-        return held
-
-    def _stop(self) -> None:
-        connector = self.connector
-        if connector is None or not self.owns_connector:
-            return
-        core = connector._core
-        if core.let_go(self) and core.state is State.OPEN and core.loop is self.loop:
-            self.adopt(core)
-            core.closed_at = self.closed_at
 
 
 class ClientSession(Face):
@@ -137,7 +90,7 @@ class ClientSession(Face):
 
     _core: SessionCore
 
-    def __init__(
+    def __init__(  # long: a line or two for each argument that aiohttp's has
         self,
         base_url: StrOrURL | None = None,
         *,
@@ -180,7 +133,7 @@ class ClientSession(Face):
         if loop is not None and loop is not running:
             message = "A session belongs to the running event loop; loop= can't name another one"
             raise RuntimeError(message)
-        self._base_url = _checked_base(base_url)
+        self._base_url = checked_base(base_url)
         if tuple(version) not in ((1, 1), (1, 0)):
             message = f"version must be HttpVersion11 or HttpVersion10, not {version!r}"
             raise ValueError(message)
@@ -188,7 +141,7 @@ class ClientSession(Face):
             message = f"close_timeout must be None or a number of seconds, not {close_timeout!r}"
             raise ValueError(message)
         given = {
-            "timeout": _timeout(timeout, read_timeout, conn_timeout),
+            "timeout": one_timeout(timeout, read_timeout, conn_timeout),
             "auto_decompress": auto_decompress,
             "read_bufsize": read_bufsize,
             "max_line_size": max_line_size,
@@ -217,7 +170,7 @@ class ClientSession(Face):
         self._bodyless = _BODYLESS
         self._skip_auto_headers = frozenset(map(istr, skip_auto_headers or ()))
         self._skip_names = frozenset(name.lower() for name in self._skip_auto_headers)
-        self._default_headers: CIMultiDict[str] = self._merge(None, headers)
+        self._default_headers: CIMultiDict[str] = merge_headers(None, headers)
         self._trace_configs = list(trace_configs or ())
         for config in self._trace_configs:
             config.freeze()
@@ -298,12 +251,12 @@ class ClientSession(Face):
 
     # The end
 
-    async def close(self, timeout: Any = sentinel) -> CloseReport:
+    async def close(self, close_timeout: Any = sentinel) -> CloseReport:
         """Close the session: no new requests, those in flight finish, everything is freed. Idempotent.
 
         Args:
-            timeout: seconds that exchanges and tasks in flight may take; by default the session's `close_timeout`;
-                0 aborts them, None waits for them.
+            close_timeout: seconds that exchanges and tasks in flight may take, by default what the session was made
+                with; 0 aborts them, None waits for them.
 
         When it returns, the operating system has nothing left of the session. What the calling task itself still holds
         open is closed, not waited for. A second caller awaits the first closing.
@@ -311,7 +264,9 @@ class ClientSession(Face):
         Cancelled, it aborts what is left before the cancellation goes on.
         """
         core = self._core
-        report = await close(core, timeout=core.close_timeout if timeout is sentinel else timeout, at=caller())
+        report = await close(
+            core, timeout=core.close_timeout if close_timeout is sentinel else close_timeout, at=caller()
+        )
         for error in failures(core):
             report.errors.append(error)
             core.loop.call_exception_handler(
@@ -501,22 +456,6 @@ class ClientSession(Face):
             fields[hdrs.CONNECTION] = "keep-alive"
         return fields
 
-    @staticmethod
-    def _merge(fields: CIMultiDict[str] | None, given: LooseHeaders | None) -> CIMultiDict[str]:
-        """Put given fields over others: a name replaces, its repetitions add."""
-        merged = CIMultiDict(fields) if fields is not None else CIMultiDict()
-        seen: set[str] = set()
-        pairs: Any = given or ()
-        items = pairs.items() if hasattr(pairs, "items") else pairs
-        for name, value in items:
-            folded = str(name).lower()
-            if folded in seen:
-                merged.add(name, value)
-            else:
-                merged[name] = value
-                seen.add(folded)
-        return merged
-
 
 def request(
     method: str,
@@ -539,36 +478,3 @@ def request(
         cookies=kwargs.pop("cookies", None), version=version, connector=connector, connector_owner=owner
     )
     return SessionRequestContext(session._request(method, url, _origin=caller(), **kwargs), session)
-
-
-def _checked_base(base_url: StrOrURL | None) -> URL | None:
-    if base_url is None:
-        return None
-    base = URL(base_url)
-    if not base.absolute:
-        message = "Only absolute URLs are supported as base_url"
-        raise ValueError(message)
-    if not base.path.endswith("/"):
-        message = "base_url must have a trailing slash ('/') at the end of its path"
-        raise ValueError(message)
-    return base
-
-
-def _timeout(timeout: Any, read_timeout: Any, conn_timeout: float | None) -> ClientTimeout:
-    """Make one `ClientTimeout` of the three arguments, of which two are deprecated."""
-    if timeout is sentinel or timeout is None:
-        chosen = DEFAULT_TIMEOUT
-        if read_timeout is not sentinel:
-            warnings.warn("read_timeout is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3)
-            chosen = ClientTimeout(read_timeout, chosen.connect, chosen.sock_read, chosen.sock_connect)
-        if conn_timeout is not None:
-            warnings.warn("conn_timeout is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3)
-            chosen = ClientTimeout(chosen.total, conn_timeout, chosen.sock_read, chosen.sock_connect)
-        return chosen
-    if not isinstance(timeout, ClientTimeout):
-        message = f"timeout parameter cannot be of {type(timeout)} type, please use 'timeout=ClientTimeout(...)'"
-        raise ValueError(message)
-    if read_timeout is not sentinel or conn_timeout is not None:
-        message = "read_timeout and conn_timeout cannot be given together with timeout"
-        raise ValueError(message)
-    return timeout

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from endwell.connection.body import BodyStream
 from endwell.lifetime import Lease
 
-__all__ = ("AsyncStreamIterator", "ChunkTupleAsyncStreamIterator", "StreamReader")
+__all__ = ("EMPTY_PAYLOAD", "AsyncStreamIterator", "ChunkTupleAsyncStreamIterator", "StreamReader")
 
 _T = TypeVar("_T")
 
@@ -237,3 +237,19 @@ class StreamReader:
     def unread_data(self, data: bytes) -> None:
         """Put bytes back in front. Deprecated in aiohttp."""
         self._body.put_back(data)
+
+
+class EmptyStreamReader(StreamReader):
+    """A body without a byte, for messages that have none."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        body = BodyStream(_NO_LOOP, None, 2**16)
+        body.end()
+        super().__init__(body, None, _NO_LOOP)
+
+
+# An ended body never waits, so it never asks its loop for anything.
+_NO_LOOP: Final = cast("asyncio.AbstractEventLoop", None)
+EMPTY_PAYLOAD: Final = EmptyStreamReader()

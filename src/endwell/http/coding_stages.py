@@ -196,13 +196,13 @@ class Stage:
 
     def _next_member(self) -> bool:
         """Begin another member if one follows; forget what follows if it is something else."""
+        if not self._queue:
+            return False
         head = b""
         for data in self._queue:
             head += data[:4]
             if len(head) >= 4:
                 break
-        if not head:
-            return False
         for magic in self._magics:
             if head.startswith(magic):
                 self._slice = _SLICE_OF_MANY

@@ -41,7 +41,7 @@ def _cancellations() -> int:
     return task.cancelling() if task is not None else 0
 
 
-async def open_tcp(
+async def open_tcp(  # long: one attempt with everything that can go wrong in it
     infos: Sequence[AddrInfo],
     *,
     host: str = "",

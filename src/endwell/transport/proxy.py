@@ -36,9 +36,13 @@ def split_credentials(url: URL) -> tuple[URL, Credentials | None]:
     if url.raw_user is None and url.raw_password is None:
         return url, None
     found = Credentials(url.user or "", url.password or "")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for text in found for char in text):
-        raise ValueError(f"the credentials for proxy {url.host} have control characters")
+    _refuse_control(found, url.host)
     return url.with_user(None), found
+
+
+def _refuse_control(credentials: Credentials, host: str | None) -> None:
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for text in credentials for char in text):
+        raise ValueError(f"the credentials for proxy {host} have control characters")
 
 
 def check_proxy(url: URL) -> URL:
@@ -128,7 +132,7 @@ class _Dialled:
         return self._sock
 
 
-async def open_socks(
+async def open_socks(  # long: a row of checks and one call
     proxy: URL,
     host: str,
     port: int,
@@ -156,8 +160,13 @@ async def open_socks(
         raise RuntimeError("SOCKS proxies need python-socks; install it with: pip install 'endwell[socks]'") from exc
     host, port = check_host(host), check_port(port)
     clean, written = split_credentials(proxy)
-    login, password = credentials or written or (None, None)
     proxy_host = check_proxy(clean).host or ""
+    login, password = None, None
+    if (known := credentials or written) is not None:
+        _refuse_control(known, proxy_host)
+        if any(len(text) > 255 or not text.isascii() for text in known):  # python-socks knows no others
+            raise ValueError(f"the credentials for proxy {proxy_host} must be ASCII of at most 255 characters each")
+        login, password = known
     remote = proxy.scheme in ("socks4a", "socks5h")
     if not remote and not is_ip_address(host):
         if resolve is None:
@@ -182,5 +191,5 @@ async def open_socks(
         raise ProxyError(proxy_host, proxy_port(clean), host, port, reason) from exc
     finally:
         if not connected:
-            sock.close()
+            sock.close()  # python-socks has done so for all that it foresees
     return sock

@@ -79,7 +79,19 @@ class Stream(Resource, asyncio.Protocol):
 
     def discard(self) -> None:
         """Close without ceremony: what is buffered is lost."""
-        self._abort("discarded")
+        transport = self.transport
+        if transport is None or self.state in (State.CLOSED, State.FOREIGN):
+            return
+        self.state = transition(self.state, Event.STOP)
+        if not self.loop.is_closed():
+            transport.abort()
+            return
+        # The loop of asyncio left the socket open, and its transport can only close it through that loop; uvloop
+        # closed it with the loop. The attribute is private, but the alternative is a socket that stays open (C15).
+        sock = getattr(transport, "_sock", None)
+        if sock is not None:
+            sock.close()
+            transport._sock = None  # type: ignore[attr-defined]  # keeps the transport's own finaliser silent
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Ask the transport (see `asyncio.BaseTransport.get_extra_info`)."""
@@ -102,16 +114,4 @@ class Stream(Resource, asyncio.Protocol):
             await gone
 
     def _abort(self, reason: str) -> None:
-        transport = self.transport
-        if transport is None or self.state in (State.CLOSED, State.FOREIGN):
-            return
-        self.state = transition(self.state, Event.STOP)
-        if not self.loop.is_closed():
-            transport.abort()
-            return
-        # The loop of asyncio left the socket open, and its transport can only close it through that loop; uvloop
-        # closed it with the loop. The attribute is private, but the alternative is a socket that stays open (C15).
-        sock = getattr(transport, "_sock", None)
-        if sock is not None:
-            sock.close()
-            transport._sock = None  # type: ignore[attr-defined]  # keeps the transport's own finaliser silent
+        self.discard()

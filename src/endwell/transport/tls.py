@@ -288,7 +288,7 @@ def _public(exc: Exception, host: str | None, handshake_timeout: float) -> TlsEr
     return TlsError(host, str(exc) or "the peer closed the connection")
 
 
-async def upgrade(
+async def upgrade(  # long: one handshake with everything that can go wrong in it
     loop: asyncio.AbstractEventLoop,
     transport: asyncio.Transport,
     protocol: asyncio.Protocol,
