@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -149,6 +150,8 @@ def write(data: dict[str, Any], lines: Sequence[report.Line], out: Path) -> None
 
 def main() -> int:
     arguments = parse_arguments()
+    # So that the servers and their folders go when somebody ends this program.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if arguments.report:
         data = json.loads(arguments.report.read_text())
         write(data, show(data), arguments.out)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 pytest_plugins = ["pytester"]
 
-LEAKS = '''
+LEAKS = """
 import asyncio, gc, os, socket, threading, time, warnings
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -79,7 +79,7 @@ async def test_leak_property(number):
 
 async def test_leak_hang():
     await asyncio.Event().wait()
-'''
+"""
 TEXTS = {
     "test_leak_fd": "fd left:",
     "test_leak_socket": "fd left:",

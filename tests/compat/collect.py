@@ -18,24 +18,87 @@ WINDOWS = {"NamedPipeConnector"}
 # Deprecated, or not documented and of use to nobody but aiohttp itself.
 LEFT_OUT = {"DataQueue", "EofStream", "FlowControlDataQueue", "streamer"}
 
-SIGNATURES = """
-    ClientSession ClientSession.request ClientSession.get ClientSession.options ClientSession.head ClientSession.post
-    ClientSession.put ClientSession.patch ClientSession.delete ClientSession._request request
-    BaseConnector TCPConnector TCPConnector.clear_dns_cache UnixConnector Fingerprint ThreadedResolver AsyncResolver
-    ClientTimeout CookieJar CookieJar.clear CookieJar.clear_domain CookieJar.save CookieJar.load
-    CookieJar.update_cookies CookieJar.filter_cookies CookieJar.update_cookies_from_headers DummyCookieJar
-    FormData FormData.add_field FormData.add_fields
-    BasicAuth BasicAuth.decode BasicAuth.from_url encode_basic_auth DigestAuthMiddleware ETag
-    ClientResponse.read ClientResponse.text ClientResponse.json ClientResponse.raise_for_status
-    StreamReader.read StreamReader.readany StreamReader.readexactly StreamReader.readline StreamReader.readuntil
-    StreamReader.iter_chunked StreamReader.iter_any StreamReader.iter_chunks StreamReader.read_nowait
-    MultipartWriter MultipartWriter.append MultipartWriter.append_payload MultipartWriter.append_json
-    MultipartWriter.append_form MultipartReader.from_response BodyPartReader.read BodyPartReader.read_chunk
-    BodyPartReader.readline BodyPartReader.text BodyPartReader.json BodyPartReader.form BodyPartReader.decode
-    Payload BytesPayload get_payload payload_type parse_content_disposition content_disposition_filename
-    TraceConfig UploadTracker RequestInfo ClientRequest.update_body HttpVersion
-    ClientResponseError ClientConnectorError InvalidURL ServerFingerprintMismatch ServerDisconnectedError
-""".split()
+SIGNATURES = [
+    "ClientSession",
+    "ClientSession.request",
+    "ClientSession.get",
+    "ClientSession.options",
+    "ClientSession.head",
+    "ClientSession.post",
+    "ClientSession.put",
+    "ClientSession.patch",
+    "ClientSession.delete",
+    "ClientSession._request",
+    "request",
+    "BaseConnector",
+    "TCPConnector",
+    "TCPConnector.clear_dns_cache",
+    "UnixConnector",
+    "Fingerprint",
+    "ThreadedResolver",
+    "AsyncResolver",
+    "ClientTimeout",
+    "CookieJar",
+    "CookieJar.clear",
+    "CookieJar.clear_domain",
+    "CookieJar.save",
+    "CookieJar.load",
+    "CookieJar.update_cookies",
+    "CookieJar.filter_cookies",
+    "CookieJar.update_cookies_from_headers",
+    "DummyCookieJar",
+    "FormData",
+    "FormData.add_field",
+    "FormData.add_fields",
+    "BasicAuth",
+    "BasicAuth.decode",
+    "BasicAuth.from_url",
+    "encode_basic_auth",
+    "DigestAuthMiddleware",
+    "ETag",
+    "ClientResponse.read",
+    "ClientResponse.text",
+    "ClientResponse.json",
+    "ClientResponse.raise_for_status",
+    "StreamReader.read",
+    "StreamReader.readany",
+    "StreamReader.readexactly",
+    "StreamReader.readline",
+    "StreamReader.readuntil",
+    "StreamReader.iter_chunked",
+    "StreamReader.iter_any",
+    "StreamReader.iter_chunks",
+    "StreamReader.read_nowait",
+    "MultipartWriter",
+    "MultipartWriter.append",
+    "MultipartWriter.append_payload",
+    "MultipartWriter.append_json",
+    "MultipartWriter.append_form",
+    "MultipartReader.from_response",
+    "BodyPartReader.read",
+    "BodyPartReader.read_chunk",
+    "BodyPartReader.readline",
+    "BodyPartReader.text",
+    "BodyPartReader.json",
+    "BodyPartReader.form",
+    "BodyPartReader.decode",
+    "Payload",
+    "BytesPayload",
+    "get_payload",
+    "payload_type",
+    "parse_content_disposition",
+    "content_disposition_filename",
+    "TraceConfig",
+    "UploadTracker",
+    "RequestInfo",
+    "ClientRequest.update_body",
+    "HttpVersion",
+    "ClientResponseError",
+    "ClientConnectorError",
+    "InvalidURL",
+    "ServerFingerprintMismatch",
+    "ServerDisconnectedError",
+]
 
 DEPRECATED = {
     "*": ["loop"],
@@ -65,11 +128,13 @@ MEMBERS = {
     "DummyCookieJar": "clear clear_domain filter_cookies update_cookies",
     "FormData": "add_field add_fields is_multipart",
     "MultipartReader": "at_eof fetch_next_part from_response next release",
-    "BodyPartReader": """at_eof chunk_size decode decode_iter filename form get_charset headers json name next read read_chunk
-        readline release text""",
-    "MultipartWriter": """append append_form append_json append_payload as_bytes boundary close content_type headers size
-        write""",
-    "Payload": "as_bytes autoclose close consumed content_type decode encoding filename headers set_content_disposition size write write_with_length",
+    "BodyPartReader": """at_eof chunk_size decode decode_iter filename form get_charset headers json name next read
+        read_chunk readline release text""",
+    "MultipartWriter": """append append_form append_json append_payload as_bytes boundary close content_type headers
+        size write""",
+    "Payload": """as_bytes autoclose close consumed content_type decode encoding filename headers
+        set_content_disposition
+        size write write_with_length""",
     "TraceConfig": """freeze on_connection_create_end on_connection_create_start on_connection_queued_end
         on_connection_queued_start on_connection_reuseconn on_dns_cache_hit on_dns_cache_miss on_dns_resolvehost_end
         on_dns_resolvehost_start on_request_chunk_sent on_request_end on_request_exception on_request_headers_sent
@@ -127,7 +192,13 @@ def main() -> None:
         "left out": sorted(LEFT_OUT),
         "deprecated": DEPRECATED,
         "modules": {
-            "abc": ["AbstractCookieJar", "AbstractResolver", "AbstractStreamWriter", "ClearCookiePredicate", "ResolveResult"],
+            "abc": [
+                "AbstractCookieJar",
+                "AbstractResolver",
+                "AbstractStreamWriter",
+                "ClearCookiePredicate",
+                "ResolveResult",
+            ],
             "hdrs": sorted(n for n in dir(aiohttp.hdrs) if n.isupper()),
         },
         "signatures": {},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.request
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.echo import EchoServer, Reply, run_in_thread
 from tests.support.tls import client_context, server_context
 
@@ -42,9 +43,12 @@ async def test_echo_over_one_kept_connection(tls: bool) -> None:
     ],
 )
 async def test_what_each_path_gives(target: str, status: int, text: str) -> None:
-    async with EchoServer() as server, endwell.ClientSession() as session:
-        async with session.get(server.url(target)) as response:
-            assert (response.status, await response.text()) == (status, text)
+    async with (
+        EchoServer() as server,
+        endwell.ClientSession() as session,
+        session.get(server.url(target)) as response,
+    ):
+        assert (response.status, await response.text()) == (status, text)
 
 
 async def test_cookies_go_round() -> None:
@@ -73,8 +77,6 @@ async def test_a_slow_answer_is_in_flight_until_it_is_released() -> None:
             await server.wait_in_flight(1)
             server.release.set()
 
-        import asyncio
-
         _, response = await asyncio.gather(release(), session.get(server.url("/slow")))
         assert await response.text() == "released"
         assert server.in_flight == []
@@ -82,10 +84,13 @@ async def test_a_slow_answer_is_in_flight_until_it_is_released() -> None:
 
 @pytest.mark.parametrize("target", ["/echo", "/reject-100"])
 async def test_expect_100(target: str) -> None:
-    async with EchoServer() as server, endwell.ClientSession() as session:
-        async with session.post(server.url(target), data=b"big", expect100=True) as response:
-            assert response.status == (417 if target == "/reject-100" else 200)
-            await response.read()
+    async with (
+        EchoServer() as server,
+        endwell.ClientSession() as session,
+        session.post(server.url(target), data=b"big", expect100=True) as response,
+    ):
+        assert response.status == (417 if target == "/reject-100" else 200)
+        await response.read()
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["absolute-form", "connect"])

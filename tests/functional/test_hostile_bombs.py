@@ -6,9 +6,9 @@ import functools
 import gzip
 import zlib
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.hostile import fetch, meeting
 from tests.support.peer import PeerConnection, Script, answer_fine
 
@@ -55,11 +55,16 @@ async def test_reading_a_bomb_is_stopped(coding: str) -> None:
 @BOMBS
 async def test_a_bomb_is_stopped_before_it_is_large(coding: str) -> None:
     seen = 0
+
+    async def count(response: endwell.ClientResponse) -> None:
+        nonlocal seen
+        async for chunk in response.content.iter_any():
+            seen += len(chunk)
+
     async with meeting(_answer(coding, _bomb(coding))) as (peer, session):
+        response = await session.get(peer.url())
         with pytest.raises(endwell.DecompressionLimitError):
-            async with session.get(peer.url()) as response:
-                async for chunk in response.content.iter_any():
-                    seen += len(chunk)
+            await count(response)
         assert seen < FAR_TOO_MUCH
 
 
@@ -87,6 +92,6 @@ async def test_a_large_page_that_compresses_well_is_no_bomb() -> None:
 async def test_a_tower_of_codings_is_refused() -> None:
     coding = ", ".join(["gzip"] * 30)
     async with meeting(_answer(coding, b"whatever")) as (peer, session):
-        with pytest.raises(endwell.ContentCodingError, match="(?i)coding|encoding"):
+        with pytest.raises(endwell.ContentCodingError, match=r"(?i)coding|encoding"):
             await fetch(session, peer.url())
         assert await fetch(session, peer.url()) == (200, b"fine")

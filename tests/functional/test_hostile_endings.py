@@ -6,9 +6,9 @@ import asyncio
 import gzip
 import zlib
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.hostile import fetch, goes_wrong, meeting
 from tests.support.peer import PeerConnection, Script, answer_with, silence
 
@@ -52,12 +52,16 @@ async def test_a_truncated_body_is_an_error(answer: bytes, tls: bool, ending: st
 
 async def test_what_came_before_a_truncation_can_be_read_and_then_the_error() -> None:
     async with meeting(answer_with(TRUNCATED["by length"])) as (peer, session):
-        received = b""
+        received: list[bytes] = []
+
+        async def collect(response: endwell.ClientResponse) -> None:
+            while not response.content.at_eof():
+                received.append(await response.content.readany())
+
+        response = await session.get(peer.url())
         with pytest.raises(endwell.ClientPayloadError, match=r"(?i)5|length|not enough|bytes"):
-            async with session.get(peer.url()) as response:
-                async for chunk in response.content.iter_any():
-                    received += chunk
-        assert received == b"hello"
+            await collect(response)
+        assert b"".join(received) == b"hello"
 
 
 BODY = b"a page that is long enough to be worth compressing " * 20

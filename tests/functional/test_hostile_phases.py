@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Any
 
-import endwell
 import pytest
-from endwell.abc import AbstractResolver
 
+import endwell
+from endwell.abc import AbstractResolver
 from tests.support.hostile import Errors, fetch, goes_wrong, meeting, says
 from tests.support.leaks import open_sockets
 from tests.support.peer import (
@@ -259,7 +260,9 @@ async def test_a_peer_that_drips_is_stopped_by_the_total_alone() -> None:
 
 @TLS
 @pytest.mark.parametrize("pieces", SILENCES.values(), ids=SILENCES)
-async def test_cancelling_in_every_phase_frees_the_slot_and_the_connection(pieces: tuple[bytes, ...], tls: bool) -> None:
+async def test_cancelling_in_every_phase_frees_the_slot_and_the_connection(
+    pieces: tuple[bytes, ...], tls: bool
+) -> None:
     reached = asyncio.Event()
 
     async def script(conn: PeerConnection) -> None:
@@ -305,14 +308,60 @@ async def test_cancelling_before_the_request(phase: str) -> None:
 
 async def test_waiting_for_a_full_pool_times_out_and_says_who_holds_it() -> None:
     async with meeting(answer_with(HEAD, then=silence)) as (peer, session):
-        async with session.get(peer.url("/holder")):
-            with pytest.raises(endwell.PoolTimeoutError, match="/holder|test_hostile_phases"):
+        async with session.get(peer.url("/holder")) as holder:
+            with pytest.raises(endwell.PoolTimeoutError, match=r"/holder|test_hostile_phases"):
                 await session.get(peer.url(), timeout=endwell.ClientTimeout(connect=SHORT))
+            holder.close()
+        assert await fetch(session, peer.url()) == (200, b"fine")
+
+
+@pytest.mark.parametrize("own_task", [True, False], ids=["the-closing-task", "a-finished-task"])
+async def test_closing_a_session_does_not_wait_for_a_rest_that_nobody_reads(own_task: bool) -> None:
+    """A response was left with an unread rest and its peer has fallen silent: that holds up no `close()` (C5)."""
+    async with ScriptedPeer(answer_with(HEAD, then=silence), answer_fine) as peer:
+        async with endwell.ClientSession() as session:
+
+            async def leave_unread() -> None:
+                async with session.get(peer.url()):
+                    pass
+
+            await (leave_unread() if own_task else asyncio.ensure_future(leave_unread()))
+            async with asyncio.timeout(2):  # it takes no time at all; this only stops a failing test
+                await session.close()
+        assert await (await peer.connection()).closed_by_client_seen() in ("fin", "rst")
+
+
+async def test_a_deadline_that_passes_in_the_moment_the_connection_becomes_free() -> None:
+    """The slot's owner ends and the waiter's time is up in one pass of the loop: the waiter times out, nobody hangs."""
+    waiting = asyncio.Event()
+
+    async def script(conn: PeerConnection) -> None:
+        await conn.read_request()
+        await waiting.wait()
+        await conn.answer(b"first")
+        time.sleep(0.1)  # blocks the loop on purpose: both are due when it goes on
+        while True:
+            if (await conn.read_request()).target != "/second":
+                await conn.answer()
+
+    async with meeting(script) as (peer, session):
+        first = asyncio.ensure_future(fetch(session, peer.url()))
+        await (await peer.connection()).started.wait()
+        second = asyncio.ensure_future(fetch(session, peer.url("/second"), timeout=endwell.ClientTimeout(total=0.05)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        waiting.set()
+        assert await first == (200, b"first")
+        done, _ = await asyncio.wait([second], timeout=2)
+        assert done, "the second request hangs"
+        with pytest.raises(TimeoutError):
+            await second
         assert await fetch(session, peer.url()) == (200, b"fine")
 
 
 async def test_a_deep_queue_is_served_after_failures() -> None:
     """Ten requests in line for one slot; every other peer hangs up: all end, and nobody is forgotten."""
+
     async def hang_up(conn: PeerConnection) -> None:
         await conn.read_request()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.echo import EchoServer
 from tests.support.hostile import Errors, fetch, says
 from tests.support.peer import PeerConnection, Script, ScriptedPeer, answer_fine, refused_port, silence
@@ -27,16 +27,32 @@ def answers(head: bytes, then: Script | None = None) -> Script:
 
 
 CONNECTS: dict[str, tuple[Script, Errors, str]] = {
-    "refuses": (answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", silence), endwell.ClientHttpProxyError, "403|Forbidden"),
-    "wants credentials": (answers(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", silence), endwell.ClientHttpProxyError, "407|Who"),
+    "refuses": (
+        answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", silence),
+        endwell.ClientHttpProxyError,
+        "403|Forbidden",
+    ),
+    "wants credentials": (
+        answers(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", silence),
+        endwell.ClientHttpProxyError,
+        "407|Who",
+    ),
     "fails": (answers(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), endwell.ClientHttpProxyError, "502|Bad Gateway"),
-    "redirects": (answers(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\n\r\n"), endwell.ClientHttpProxyError, "302|Found"),
+    "redirects": (
+        answers(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\n\r\n"),
+        endwell.ClientHttpProxyError,
+        "302|Found",
+    ),
     "talks garbage": (answers(b"garbage\r\n\r\n", silence), endwell.ClientError, r"\w"),
     "talks without end": (answers(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 1_000_000, silence), endwell.ClientError, r"\w"),
     "hangs up": (answers(b""), endwell.ClientError, r"\w"),
     "hangs up in the head": (answers(b"HTTP/1.1 200 O"), endwell.ClientError, r"\w"),
     "hangs up in the tunnel": (answers(b"HTTP/1.1 200 OK\r\n\r\n"), endwell.ClientOSError, r"\w"),
-    "lies in the tunnel": (answers(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", silence), endwell.ClientOSError, r"\w"),
+    "lies in the tunnel": (
+        answers(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", silence),
+        endwell.ClientOSError,
+        r"\w",
+    ),
     "is silent": (answers(b"", silence), TimeoutError, ""),
     "is silent in the head": (answers(b"HTTP/1.1 200 O", silence), TimeoutError, ""),
     "is silent in the tunnel": (answers(b"HTTP/1.1 200 OK\r\n\r\n", silence), TimeoutError, ""),
@@ -47,13 +63,16 @@ CONNECTS: dict[str, tuple[Script, Errors, str]] = {
 @pytest.mark.parametrize(("script", "error", "pattern"), CONNECTS.values(), ids=CONNECTS)
 async def test_a_proxy_that_gives_no_tunnel(script: Script, error: Errors, pattern: str) -> None:
     timeout = SHORT if error is TimeoutError else endwell.ClientTimeout(total=30)
-    async with ScriptedPeer(script) as proxy, ScriptedPeer(answer_fine) as origin:
-        async with endwell.ClientSession(connector=endwell.TCPConnector(limit=1)) as session:
-            with pytest.raises(error) as caught:
-                await fetch(session, ORIGIN, proxy=proxy.url(), timeout=timeout, headers={"Authorization": "Bearer s3cret"})
-            says(caught.value, pattern)
-            assert b"s3cret" not in b"".join(bytes(conn.received) for conn in proxy.connections)
-            assert await fetch(session, origin.url()) == (200, b"fine")
+    async with (
+        ScriptedPeer(script) as proxy,
+        ScriptedPeer(answer_fine) as origin,
+        endwell.ClientSession(connector=endwell.TCPConnector(limit=1)) as session,
+    ):
+        with pytest.raises(error) as caught:
+            await fetch(session, ORIGIN, proxy=proxy.url(), timeout=timeout, headers={"Authorization": "Bearer s3cret"})
+        says(caught.value, pattern)
+        assert b"s3cret" not in b"".join(bytes(conn.received) for conn in proxy.connections)
+        assert await fetch(session, origin.url()) == (200, b"fine")
 
 
 async def test_a_proxy_that_is_not_there() -> None:
@@ -89,7 +108,10 @@ async def test_tunnels_carry_tls_also_within_tls(outer: bool) -> None:
         connector = endwell.TCPConnector(ssl=client_context())
         async with endwell.ClientSession(connector=connector) as session:
             for _ in range(2):
-                assert await fetch(session, origin.url("/", "localhost"), proxy=proxy.url("", "localhost")) == (200, b"hello")
+                assert await fetch(session, origin.url("/", "localhost"), proxy=proxy.url("", "localhost")) == (
+                    200,
+                    b"hello",
+                )
         assert len(origin.connections) == 1
 
 

@@ -6,9 +6,9 @@ import io
 from collections.abc import AsyncIterator
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.hostile import fetch, says
 from tests.support.peer import PeerConnection, Script, ScriptedPeer, answer_fine
 from tests.support.tls import client_context, server_context
@@ -18,6 +18,7 @@ SECRETS = {"Authorization": "Bearer s3cret", "Cookie": "sid=s3cret", "Proxy-Auth
 
 def redirect(location: str, status: str = "302 Found", *more: str) -> Script:
     """Return a script that redirects `/` there and answers everything else."""
+
     async def script(conn: PeerConnection) -> None:
         while True:
             request = await conn.read_request()
@@ -71,8 +72,9 @@ async def test_credentials_stay_within_an_origin() -> None:
 async def test_userinfo_of_the_first_url_is_not_carried_over() -> None:
     async with ScriptedPeer(answer_fine) as other, ScriptedPeer(redirect(other.url("/x", host="localhost"))) as first:
         async with endwell.ClientSession() as session:
-            async with session.get(first.url().replace("//", "//joe:s3cret@")) as response:
-                assert "s3cret" not in str(response.url)
+            response = await session.get(first.url().replace("//", "//joe:s3cret@"))
+            assert "s3cret" not in str(response.url)
+            assert await response.read() == b"fine"
         assert first.requests[0].get("Authorization") is not None
         assert _secret(other) == []
         assert "s3cret" not in other.requests[0].raw_head.decode()
@@ -95,7 +97,14 @@ async def test_another_scheme_is_not_followed(location: str) -> None:
         assert await fetch(session, peer.url("/fine")) == (200, b"fine")
 
 
-BAD_LOCATIONS = ["http://[::1", "http://:80/", "http://", "http://127.0.0.1:65536/", "http://127.0.0.1:x/", "http://exa mple/"]
+BAD_LOCATIONS = [
+    "http://[::1",
+    "http://:80/",
+    "http://",
+    "http://127.0.0.1:65536/",
+    "http://127.0.0.1:x/",
+    "http://exa mple/",
+]
 
 
 @pytest.mark.parametrize("location", BAD_LOCATIONS)
@@ -192,14 +201,21 @@ async def test_a_body_that_cannot_be_sent_again_is_an_error() -> None:
         yield b"body"
 
     async with ScriptedPeer(redirect("/there", "307 Temporary Redirect")) as peer, endwell.ClientSession() as session:
-        with pytest.raises(endwell.ClientPayloadError, match="(?i)redirect|again|replay|body|consumed|twice"):
+        with pytest.raises(endwell.ClientPayloadError, match=r"(?i)redirect|again|replay|body|consumed|twice"):
             await fetch(session, peer.url(), "POST", data=once())
         assert await fetch(session, peer.url("/fine")) == (200, b"fine")
 
 
 @pytest.mark.parametrize(
     ("location", "target"),
-    [("there", "/there"), ("?q=1", "/?q=1"), ("//{host}/there", "/there"), ("/a b", "/a%20b"), ("/x#frag", "/x"), ("/\u00e9", "/%C3%A9")],
+    [
+        ("there", "/there"),
+        ("?q=1", "/?q=1"),
+        ("//{host}/there", "/there"),
+        ("/a b", "/a%20b"),
+        ("/x#frag", "/x"),
+        ("/\u00e9", "/%C3%A9"),
+    ],
 )
 async def test_relative_and_sloppy_locations(location: str, target: str) -> None:
     async def script(conn: PeerConnection) -> None:

@@ -1,4 +1,4 @@
-"""Secrets never appear in errors, responses, sessions or logs: URL userinfo, Authorization, cookies, proxy credentials."""
+"""Secrets never appear in errors, responses or logs: URL userinfo, Authorization, cookies, proxy credentials."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import traceback
 from collections.abc import AsyncIterator
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.echo import EchoServer
 from tests.support.hostile import fetch
 from tests.support.peer import PeerConnection, ScriptedPeer, answer_fine, answer_with, refused_port, silence
 from tests.support.tls import server_context
 
-SECRET = "s3cret"  # noqa: S105 # it is what must not be seen
+SECRET = "s3cret"
 HEADERS = {"Authorization": f"Bearer {SECRET}", "Cookie": f"sid={SECRET}", "X-Api-Key": SECRET}
 OK = b"HTTP/1.1 200 OK\r\nSet-Cookie: sid=s3cret\r\n"
 TIMEOUT = endwell.ClientTimeout(total=0.2)
@@ -34,10 +34,11 @@ def shown(error: BaseException) -> str:
         texts += [str(seen), repr(seen)]
         seen = seen.__cause__ or seen.__context__
     # The traceback's own lines, but not the source lines of this test, which name the secret.
-    texts += [line for line in traceback.format_exception_only(error)]
+    texts += traceback.format_exception_only(error)
     return "\n".join(texts)
 
 
+TO = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
 BAD_ANSWERS = {
     "a garbage answer": b"garbage s3 \r\n\r\n",
     "a bad field": OK + b"A B: c\r\n\r\n",
@@ -47,8 +48,8 @@ BAD_ANSWERS = {
     "a bad coding": OK + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
     "no answer": b"",
     "a loop": b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nSet-Cookie: sid=s3cret\r\n\r\n",
-    "a redirect with a secret to nowhere": b"HTTP/1.1 302 Found\r\nLocation: http://joe:s3cret@127.0.0.1:x/\r\nContent-Length: 0\r\n\r\n",
-    "a redirect with a secret to another scheme": b"HTTP/1.1 302 Found\r\nLocation: ftp://joe:s3cret@127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
+    "a redirect with a secret to nowhere": TO + b"http://joe:s3cret@127.0.0.1:x/\r\n\r\n",
+    "a redirect with a secret to another scheme": TO + b"ftp://joe:s3cret@127.0.0.1/\r\n\r\n",
 }
 
 
@@ -107,7 +108,9 @@ async def test_errors_of_a_proxy(kind: str, scheme: str, caplog: pytest.LogCaptu
             await conn.send(b"garbage\r\n\r\n")
 
     async with ScriptedPeer(script) as peer, endwell.ClientSession(timeout=TIMEOUT, raise_for_status=True) as session:
-        proxy = {"refused": f"http://127.0.0.1:{refused_port()}", "port": "http://127.0.0.1:99999"}.get(kind, peer.url())
+        proxy = {"refused": f"http://127.0.0.1:{refused_port()}", "port": "http://127.0.0.1:99999"}.get(
+            kind, peer.url()
+        )
         with pytest.raises((endwell.ClientError, TimeoutError)) as caught:
             await fetch(session, f"{scheme}://origin.example/", proxy=with_secret(proxy))
     assert SECRET not in shown(caught.value)
@@ -143,6 +146,6 @@ async def test_refusing_an_injection_does_not_repeat_what_was_passed() -> None:
     ]
     async with endwell.ClientSession() as session:
         for case in cases:
-            with pytest.raises(ValueError, match=".") as caught:
+            with pytest.raises(ValueError) as caught:
                 await session.get(f"http://127.0.0.1:{refused_port()}/", **case)
             assert SECRET not in shown(caught.value)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
-import endwell
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import endwell
 from tests.support.hostile import meeting
 from tests.support.peer import PeerConnection, silence
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.hostile import fetch, says
 from tests.support.peer import ScriptedPeer, answer_fine
 from tests.support.tls import careless_context, client_context, fingerprint, server_context
 
 CERTIFICATE = endwell.ClientConnectorCertificateError
 WRONG: dict[str, tuple[str, dict[str, Any], Any, str]] = {
-    "a name that is not the peer's": ("wrong-name", {}, CERTIFICATE, "certificate.*(hostname|ip address|not valid for|name)"),
+    "a name that is not the peer's": (
+        "wrong-name",
+        {},
+        CERTIFICATE,
+        "certificate.*(hostname|ip address|not valid for|name)",
+    ),
     "expired": ("expired", {}, CERTIFICATE, "certificate.*expired"),
     "signed by a stranger": ("untrusted", {}, CERTIFICATE, "certificate"),
     "another server_hostname": ("good", {"server_hostname": "other.example"}, CERTIFICATE, "other.example"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import endwell
 import pytest
 from yarl import URL
 
+import endwell
 from tests.support.hostile import fetch, says
 from tests.support.leaks import open_sockets
 from tests.support.peer import ScriptedPeer, answer_fine
@@ -46,7 +46,9 @@ async def test_a_bad_url_is_refused(url: str) -> None:
         assert open_sockets() == before
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "javascript:alert(1)", "data:,hello", "httpx://a/"])
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "javascript:alert(1)", "data:,hello", "httpx://a/"]
+)
 async def test_another_scheme_is_refused(url: str) -> None:
     async with endwell.ClientSession() as session:
         with pytest.raises((endwell.NonHttpUrlClientError, endwell.InvalidURL)) as caught:

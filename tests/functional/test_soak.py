@@ -18,9 +18,9 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.leaks import open_sockets
 from tests.support.peer import PeerConnection, ScriptedPeer
 from tests.support.tls import client_context, server_context

@@ -36,8 +36,9 @@ def client_sockets(*servers: int | str) -> list[str]:
             try:
                 peer: Any = sock.getpeername()
             except OSError:
-                if sock.family == socket.AF_INET and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    found.append(f"{target} on its way")
+                # On its way; or reset by the other side, and then the server's own when it has the server's port.
+                if sock.family == socket.AF_INET and sock.getsockname()[1] not in servers:
+                    found.append(f"{target} without a peer")
                 continue
             if (peer[1] if isinstance(peer, tuple) else peer) in servers:
                 found.append(f"{target} to {peer}")

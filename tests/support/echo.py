@@ -29,7 +29,7 @@ import ssl
 import threading
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 REASONS = {200: "OK", 302: "Found", 404: "Not Found", 401: "Unauthorized", 407: "Proxy Authentication Required"}
@@ -194,7 +194,9 @@ class Connection(asyncio.Protocol):
         head = [f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Whatever')}"]
         if reply.status not in (204, 304):
             head += [f"Content-Type: {reply.content_type}"]
-            head += [f"Content-Length: {len(reply.body)}" if isinstance(reply.body, bytes) else "Transfer-Encoding: chunked"]
+            head += [
+                f"Content-Length: {len(reply.body)}" if isinstance(reply.body, bytes) else "Transfer-Encoding: chunked"
+            ]
         head += [f"{name}: {value}" for name, value in reply.headers]
         if not keep and "close" not in ", ".join(v for k, v in reply.headers if k.lower() == "connection"):
             head.append("Connection: close")
@@ -260,7 +262,7 @@ class EchoServer:
         self.tasks: set[asyncio.Task[None]] = set()
         self.release = asyncio.Event()
 
-    async def __aenter__(self) -> EchoServer:
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         if self.path is not None:
             self._server: Any = await loop.create_unix_server(lambda: Connection(self), self.path, ssl=self.tls)

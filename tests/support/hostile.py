@@ -11,9 +11,9 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.peer import Script, ScriptedPeer, answer_fine, answer_with, silence
 from tests.support.tls import client_context, server_context
 
@@ -39,7 +39,9 @@ async def meeting(*scripts: Script, tls: bool = False, **kwargs: Any) -> AsyncIt
 
 def says(error: BaseException, pattern: str) -> None:
     """Check the text of an error: it has one, and it names what happened (any case)."""
-    assert re.search(pattern, str(error), re.IGNORECASE), f"{type(error).__name__}({str(error)!r}) does not say {pattern!r}"
+    assert re.search(pattern, str(error), re.IGNORECASE), (
+        f"{type(error).__name__}({str(error)!r}) does not say {pattern!r}"
+    )
 
 
 async def goes_wrong(

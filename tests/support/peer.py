@@ -29,7 +29,7 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 Script = Callable[["PeerConnection"], Awaitable[None]]
 
@@ -150,6 +150,7 @@ class PeerConnection:
         self.received = bytearray()  # everything the client sent, decrypted
         self.requests: list[PeerRequest] = []
         self.open = True
+        self.started = asyncio.Event()  # a request head has been read
         self.over = asyncio.Event()  # the script has returned
 
     @property
@@ -205,6 +206,7 @@ class PeerConnection:
         """Read a request head and leave the body alone."""
         request = PeerRequest(await self.read_until(b"\r\n\r\n"))
         self.requests.append(request)
+        self.started.set()
         return request
 
     async def read_request(self) -> PeerRequest:
@@ -260,7 +262,10 @@ class PeerConnection:
     # -- endings
 
     async def closed_by_client(self) -> str:
-        """Read until the client ends the connection; return `"fin"` or `"rst"`."""
+        """Read until the client ends the connection; return `"fin"` or `"rst"`.
+
+        Over TLS a close_notify is answered, and a client that has closed already answers that with an RST.
+        """
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             while await self.read():
                 pass
@@ -348,7 +353,7 @@ class ScriptedPeer:
         while running := self._tasks - {self._accepting}:
             await asyncio.wait(running)
 
-    async def __aenter__(self) -> ScriptedPeer:
+    async def __aenter__(self) -> Self:
         if self._path is not None:
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(self._path)
@@ -361,7 +366,7 @@ class ScriptedPeer:
         self._accepting = self._spawn(self._accept())
         return self
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         self._accepting.cancel()
         if error is None:
             # A client that has closed lets the scripts that wait for its end finish by themselves.

@@ -5,6 +5,7 @@ The shortest way through is that of a plain GET that meets an idle connection; e
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
@@ -25,6 +26,7 @@ from endwell.client.errors import (
 from endwell.client.exchange import ClientExchange
 from endwell.client.middlewares import build_client_middlewares
 from endwell.client.outgoing import Outgoing, outgoing_of
+from endwell.client.pool import Decision
 from endwell.client.redirects import REDIRECTS, Redirect, decide, strip_fields
 from endwell.client.request import check_method
 from endwell.client.response import ClientResponse
@@ -32,14 +34,14 @@ from endwell.client.timeouts import ceil_deadline
 from endwell.client.tracing import Trace, make_trace
 from endwell.http import hdrs
 from endwell.http.typedefs import StrOrURL
-from endwell.http.url import Target, target_of
+from endwell.http.url import Target, known_target, target_of
 from endwell.lifetime import NEVER, State
 
 if TYPE_CHECKING:
-    from endwell.client.connections import ConnectorCore
     from endwell.client.options import RequestOptions
     from endwell.client.request import ClientRequest
     from endwell.client.session import ClientSession
+    from endwell.connection.http1 import ClientConnection
     from endwell.lifetime import Origin
 
 __all__ = ("perform", "resend")
@@ -47,6 +49,8 @@ __all__ = ("perform", "resend")
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _HTTP: Final = frozenset({"http", "https"})
+_OPEN: Final = State.OPEN
+_running_loop: Final = asyncio.get_running_loop
 
 
 async def perform(
@@ -54,18 +58,32 @@ async def perform(
 ) -> ClientResponse:
     """Do what a verb asks for. See `ClientSession.request`."""
     core = session._core
-    if core.state is not State.OPEN or session._loop_moved():
+    if core.state is not _OPEN or _running_loop() is not core.loop:
         refuse_unless_admitted(session)
     if method not in _VERBS:
         method = check_method(method)
-    target = _target(session, url, options)
+    if options.params is None and session._base_url is None:
+        target = known_target(url) or _target(session, url, options)
+    else:
+        target = _target(session, url, options)
     now = core.loop.time()
     timeout = options.timeout
     due = ceil_deadline(now, timeout.total, timeout.ceil_threshold) if timeout.total else NEVER
+    response = outgoing = None
+    if options.plain and session._plain and not target.credentials and not options.middlewares:
+        # The short way: nothing of the head but its body is of this call.
+        if options.data is not None or options.json is not None:
+            outgoing = outgoing_of(options, session)
+        request = session._request_class(session, method, target, options, origin, now, due)
+        if request.prepare_plain(outgoing):
+            response = await send(request)
+            if response.status not in REDIRECTS and not (options.raise_for_status or session._raise_for_status):
+                return response
     traces = make_trace(session, session._trace_configs, options.trace_request_ctx) if session._trace_configs else None
     call = _Call(session, method, options, origin=origin, now=now, due=due, traces=traces)
+    call.outgoing = outgoing
     if traces is None:
-        return await call.run(target)
+        return await call.run(target, response)
     return await call.run_traced(target, traces)
 
 
@@ -161,7 +179,8 @@ class _Call:
         self.outgoing: Outgoing | None = None
         self.history: list[ClientResponse] = []
 
-    async def run(self, target: Target) -> ClientResponse:
+    async def run(self, target: Target, response: ClientResponse | None = None) -> ClientResponse:
+        """Run all hops; `response` is that of the first one when it is there already."""
         session, options = self.session, self.options
         if not options.plain or not session._plain:
             self.fields = self.fields or merge_headers(
@@ -171,11 +190,12 @@ class _Call:
         if session._default_auth is not None and self.auth is None and session._auth_applies(target):
             self.auth = session._default_auth
         while True:
-            request = self._request(target)
-            if options.middlewares:
-                response = await build_client_middlewares(send, options.middlewares)(request)
-            else:
-                response = await send(request)
+            if response is None:
+                request = self._request(target)
+                if options.middlewares:
+                    response = await build_client_middlewares(send, options.middlewares)(request)
+                else:
+                    response = await send(request)
             response._history = tuple(self.history)
             if response.status not in REDIRECTS or not options.allow_redirects:
                 break
@@ -183,6 +203,7 @@ class _Call:
             if redirect is None:
                 break
             target = await self._follow(response, redirect)
+            response = None
         if self.outgoing is not None and response._exchange.uploading is None:
             await self.outgoing.close()
         check = options.raise_for_status
@@ -227,20 +248,12 @@ class _Call:
         fields = self.fields
         if fields is not None:
             fields = CIMultiDict(fields)
-        elif auth is not None or self.method not in session._bodyless or not session._plain:
+        elif auth is not None or not session._plain:
             fields = session._plain_fields(options.skip_auto_headers)
         request = session._request_class(
-            session,
-            self.method,
-            target,
-            options,
-            origin=self.origin,
-            began=self.now,
-            due=self.due,
-            fields=fields,
-            traces=self.traces,
+            session, self.method, target, options, self.origin, self.now, self.due, fields, self.traces
         )
-        if fields is not None:
+        if fields is not None or not request.prepare_plain(self.outgoing):
             request.prepare(auth, self.outgoing)
         return request
 
@@ -306,41 +319,42 @@ async def send(request: ClientRequest) -> ClientResponse:
     session = request.session
     core = session._core
     connector = session._connector_core()
-    retry = request.method in _IDEMPOTENT
+    again = False
     while True:
-        if core.state is not State.OPEN:
+        if core.state is not _OPEN:
             refuse_unless_admitted(session)
         exchange = ClientExchange(core, connector, request, request.options, request.due)
         try:
-            await _ask(request, exchange, connector)
+            now = request.began
+            data = request.render()
+            connection = connector.pool.take(request.key, now, fresh=again)
+            if isinstance(connection, Decision) or request.traces is not None:
+                connection = await connector.acquire(request, exchange, now, connection)
+            if request.outgoing is None and request.traces is None:
+                await exchange.start(connection, data)
+            else:
+                await _start_and_tell(request, exchange, connection, data)
             break
         except (ServerDisconnectedError, ClientOSError):
             # A connection that was kept may have died meanwhile: once, silently, on a fresh one.
-            if not retry or not exchange.reused or not _repeatable(request):
+            if again or not exchange.reused or request.method not in _IDEMPOTENT or not _repeatable(request):
                 raise
-            retry = False
+            again = True
         finally:
             if exchange.head is None:
                 exchange.dropped()
     head = exchange.head
-    assert head is not None
-    if head.has(b"\r\nset-cookie:"):
-        values = [value.decode("utf-8", "surrogateescape") for value in head.every(b"\r\nset-cookie:")]
+    if b"\r\nset-cookie:" in head.lower:  # type: ignore[union-attr]  # without a head we are not here
+        values = [value.decode("utf-8", "surrogateescape") for value in head.every(b"\r\nset-cookie:")]  # type: ignore[union-attr]
         session._cookie_jar.update_from_set_cookie(values, request.target.url)
     return session._response_class(session, request, exchange)
 
 
-async def _ask(request: ClientRequest, exchange: ClientExchange, connector: ConnectorCore) -> None:
-    """Get a connection, send, and wait for the head."""
-    now = connector.loop.time()
-    if request.due <= now:
-        total = request.options.timeout.total
-        message = f"{request.method} {request.url.with_query(None)} did not finish within total={total} s"
-        raise TimeoutError(message)
-    data = request.render()
-    connection = await connector.acquire(request, exchange, now)
-    traces = request.traces
-    outgoing = request.outgoing
+async def _start_and_tell(
+    request: ClientRequest, exchange: ClientExchange, connection: ClientConnection, data: bytes
+) -> None:
+    """Send head and body, tell the traces, and wait for the head of the response."""
+    traces, outgoing = request.traces, request.outgoing
     if outgoing is None:
         waiter = exchange.start(connection, data)
     else:

@@ -70,8 +70,10 @@ class ConnectorCore(Owner):
 
     # Handing out
 
-    async def acquire(self, request: ClientRequest, exchange: ClientExchange, now: float) -> ClientConnection:
-        """Give a connection that can carry the request; the exchange has its slot.
+    async def acquire(
+        self, request: ClientRequest, exchange: ClientExchange, now: float, decision: ClientConnection | Decision
+    ) -> ClientConnection:
+        """Give a connection that can carry the request, after the pool's first `decision`; the exchange has its slot.
 
         Raises:
             ClientConnectorError: none could be opened.
@@ -81,7 +83,6 @@ class ConnectorCore(Owner):
         key = request.key
         pool = self.pool
         traces = request.traces
-        decision = pool.take(key, now)
         deadline = now + request.options.timeout.connect if request.options.timeout.connect else None
         if decision is Decision.WAIT:
             if traces is not None:
@@ -151,16 +152,18 @@ class ConnectorCore(Owner):
         assert granted is not None
         return granted
 
-    def release(self, connection: ClientConnection, *, reusable: bool) -> None:
+    def take_back(self, connection: ClientConnection, *, reusable: bool) -> None:
         """Take a connection back from its exchange."""
-        key = connection.key
         if connection.finished() and reusable and not self.force_close:
             self._keep(connection)  # the walk of a closing that is under way closes it
         elif reusable:
             connection.close()
         else:
             connection.discard()
-        self._leave(key)
+        pool = self.pool
+        pool.leave(connection.key)
+        if pool.queued:
+            self._serve(connection.key)
 
     def lost(self, connection: ClientConnection) -> None:
         """Note that an idle connection is of no more use."""
@@ -180,15 +183,20 @@ class ConnectorCore(Owner):
             self._sweep = self.loop.call_later(self.pool.keepalive, self._close_expired)
 
     def _leave(self, key: Any) -> None:
+        """Give a slot back, to the next in line if there is one."""
+        self.pool.leave(key)
+        self._serve(key)
+
+    def _serve(self, key: Any) -> None:
         pool = self.pool
-        pool.leave(key)
         while (granted := pool.grant(key, self.loop.time())) is not None:
             exchange, decision = granted
             if exchange.grant(decision):
                 return
             if isinstance(decision, ClientConnection):
-                self.pool.put(decision, self.loop.time())
-            pool.leave(key := exchange.request.key)
+                self._keep(decision)
+            key = exchange.request.key
+            pool.leave(key)
 
     def _close_expired(self) -> None:
         self._sweep = None

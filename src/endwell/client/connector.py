@@ -129,8 +129,9 @@ class BaseConnector(Face):
         """Give a connection for a request, outside any exchange; the caller gives it back."""
         core = self._core
         exchange = ClientExchange(req.session._core, core, req, req.options, req.due)
+        now = core.loop.time()
         try:
-            connection = await core.acquire(req, exchange, core.loop.time())
+            connection = await core.acquire(req, exchange, now, core.pool.take(req.key, now))
         finally:
             exchange.dropped()
         return Connection(core, connection)

@@ -53,7 +53,11 @@ class Step(enum.Enum):
     ENDED = "ended"
 
 
+_QUEUED: Final = Step.QUEUED
+_ASKED: Final = Step.ASKED
+_ANSWERED: Final = Step.ANSWERED
 _ENDED: Final = Step.ENDED
+_current_task: Final = asyncio.current_task
 
 
 class ClientExchange:
@@ -69,12 +73,22 @@ class ClientExchange:
 
     """
 
+    # What most exchanges never set has its default in the class, and goes into a dict that most never have.
     __slots__ = (
-        "__weakref__",
-        "_away", "_connector", "_continue", "_late", "_opening", "_total_due", "_upload", "_waiter",
-        "asker", "body", "complete", "connection", "due", "error", "head", "limits", "method", "options", "origin",
-        "owner", "pieces", "read_until_eof", "request", "reused", "step", "watches_reads",
+        "__dict__", "__weakref__",
+        "_connector", "_total_due", "_waiter", "asker", "complete", "connection", "due", "head",
+        "limits", "method", "options", "origin", "owner", "pieces", "request", "reused", "step",
     )  # fmt: skip
+
+    body: BodyStream | None = None
+    error: BaseException | None = None
+    read_until_eof = True
+    watches_reads = False
+    _upload: asyncio.Task[None] | None = None
+    _continue: asyncio.Future[bool] | None = None
+    _opening: asyncio.Timeout | None = None
+    _away = False
+    _late: Any = None
 
     def __init__(
         self, owner: Owner, connector: ConnectorCore, request: ClientRequest, options: RequestOptions, due: float
@@ -84,27 +98,25 @@ class ClientExchange:
         self.options = options
         self.method = request.method
         self.limits: Limits = options.limits
-        self.read_until_eof = options.read_until_eof
-        self.watches_reads = bool(options.timeout.sock_read)
         self.origin: Origin | None = request.origin
-        self.asker = asyncio.current_task()
+        self.asker = _current_task()
         self.due = self._total_due = due
-        self.step = Step.QUEUED
+        self.step = _QUEUED
         self.connection: ClientConnection | None = None
         self.head: ResponseHead | None = None
-        self.body: BodyStream | None = None
         self.pieces: list[bytes] | None = None
         self.complete = False
-        self.error: BaseException | None = None
         self.reused = False
         self._connector = connector
         self._waiter: asyncio.Future[Any] | None = None
-        self._upload: asyncio.Task[None] | None = None
-        self._continue: asyncio.Future[bool] | None = None
-        self._opening: asyncio.Timeout | None = None
-        self._away = False
-        self._late: Any = None
-        owner.work.add(self)
+        if not options.read_until_eof:
+            self.read_until_eof = False
+        if options.timeout.sock_read:
+            self.watches_reads = True
+        work = owner.work
+        work[self] = None
+        if due < work.wake:
+            work.sooner(due)
 
     def describe(self) -> str:
         """One line for reports."""
@@ -115,7 +127,7 @@ class ClientExchange:
     async def granted(self) -> Any:
         """Wait in the pool's queue; return what `Pool.grant` decided."""
         waiter = self._waiter = self.owner.loop.create_future()
-        self.step = Step.QUEUED
+        self.step = _QUEUED
         got = False
         try:
             decision = await waiter
@@ -157,7 +169,7 @@ class ClientExchange:
         """Send the head, perhaps with the body; return the future of the response's head."""
         self.connection = connection
         self.reused = connection.uses > 0
-        self.step = Step.ASKED
+        self.step = _ASKED
         waiter = self._waiter = self.owner.loop.create_future()
         connection.start(self, data)
         if self.watches_reads:
@@ -202,7 +214,7 @@ class ClientExchange:
     def on_head(self, head: ResponseHead, pieces: list[bytes], *, complete: bool) -> None:
         """Take the head, and what came with it."""
         self.head = head
-        self.step = Step.ANSWERED
+        self.step = _ANSWERED
         if complete:
             self.pieces = pieces
             self.on_end()
@@ -221,7 +233,10 @@ class ClientExchange:
         if self.body is not None:
             self.body.end()
         upload = self._upload
-        if upload is not None and not upload.done():
+        if upload is None:
+            self._end(reusable=True)
+            return
+        if not upload.done():
             if self._continue is not None and not self._continue.done():
                 self._continue.set_result(False)
             wanted = self._continue is None or self._continue.result()
@@ -230,7 +245,7 @@ class ClientExchange:
             upload.cancel("the peer answered and wants no more of the body")
             self._end(reusable=False)
             return
-        self._end(reusable=upload is None or (not upload.cancelled() and upload.exception() is None))
+        self._end(reusable=not upload.cancelled() and upload.exception() is None)
 
     # The reader's side
 
@@ -283,7 +298,7 @@ class ClientExchange:
             return  # only the upload goes on
         connection = self.connection
         left = connection.reader.length if connection is not None else None
-        if connection is None or left is None or left > READ_AWAY or self.step is not Step.ANSWERED:
+        if connection is None or left is None or left > READ_AWAY or self.step is not _ANSWERED:
             self.close()
             return
         self._away = True
@@ -354,9 +369,10 @@ class ClientExchange:
 
     def _end(self, *, reusable: bool) -> None:
         self.step = _ENDED
-        connection, self.connection = self.connection, None
+        connection = self.connection
         if connection is not None:
-            self._connector.release(connection, reusable=reusable)
+            self.connection = None
+            self._connector.take_back(connection, reusable=reusable)
         self.owner.work_ended(self)
 
     # Details

@@ -201,7 +201,7 @@ class TcpDialer(_DialerBase):
 
     async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection:
         target = request.target
-        if request.session._direct and request.options.plain:
+        if request.session._direct and request.options.direct:
             return await self._direct(target, Route(target), request)
         route = request.route
         if route.proxy is None:

@@ -73,7 +73,9 @@ class RequestOptions:
 
     limits: Limits = Limits()
     plain: bool = True
-    """Whether nothing was given that changes the head or the way to the peer."""
+    """Whether nothing was given that changes the head, but for a body."""
+    direct: bool = True
+    """Whether nothing was given that changes the way to the peer."""
 
     def merged(self, given: Mapping[str, Any]) -> RequestOptions:
         """Return these options with those that were given in a call.
@@ -100,8 +102,11 @@ class RequestOptions:
             raise ValueError(message)
         if not given.keys().isdisjoint(_LIMITS):
             options.limits = Limits(options.max_line_size, options.max_field_size, options.max_headers)
-        if options.plain and not given.keys() <= _PLAIN:
+        names = given.keys()
+        if not names <= _PLAIN:
             options.plain = False
+            if not names.isdisjoint(_WAY):
+                options.direct = False
         return options
 
     def without_cookies(self) -> RequestOptions:
@@ -227,10 +232,16 @@ _CHECKS: Final[dict[str, _Check]] = {
 }  # fmt: skip
 
 _LIMITS: Final = frozenset({"max_line_size", "max_field_size", "max_headers"})
+_WAY: Final = frozenset(
+    {
+        "proxy", "proxy_auth", "proxy_headers", "ssl", "verify_ssl", "fingerprint", "ssl_context", "server_hostname",
+    }
+)  # fmt: skip
 _PLAIN: Final = frozenset(
     {
         "allow_redirects", "max_redirects", "raise_for_status", "read_until_eof", "timeout", "trace_request_ctx",
         "read_bufsize", "auto_decompress", "middlewares", "decompress_limit", "decompress_ratio", "params",
+        "data", "json",
         *_LIMITS,
     }
 )  # fmt: skip

@@ -121,6 +121,13 @@ class Outgoing:
             self.length = _number(given)
 
     @property
+    def lines(self) -> bytes | None:
+        """The fields of a body that goes as it is, as they look on the wire; None when it does not."""
+        if self.data is None or self.chunked or self.coding:
+            return None
+        return f"Content-Type: {self.content_type}\r\nContent-Length: {len(self.data)}\r\n".encode()
+
+    @property
     def at_once(self) -> bytes | None:
         """The bytes to send with the head; None when they are to be written by a task."""
         if self.data is None or self.chunked or self.length != len(self.data):

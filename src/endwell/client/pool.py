@@ -40,9 +40,10 @@ class Pool(Generic[C, W]):
         limit_per_host: slots of one key, 0 for no limit.
         keepalive: seconds an idle connection is kept.
 
+    `queued` is empty when nobody waits.
     """
 
-    __slots__ = ("_idle", "_order", "_per_key", "_queues", "_tickets", "in_use", "keepalive", "limit", "limit_per_host")
+    __slots__ = ("_idle", "_order", "_per_key", "_tickets", "in_use", "keepalive", "limit", "limit_per_host", "queued")
 
     def __init__(self, limit: int, limit_per_host: int, keepalive: float) -> None:
         self.limit = limit
@@ -52,13 +53,16 @@ class Pool(Generic[C, W]):
         self._idle: dict[Hashable, list[C]] = {}
         self._order: dict[C, None] = {}
         self._per_key: dict[Hashable, int] = {}
-        self._queues: dict[Hashable, dict[W, int]] = {}
+        self.queued: dict[Hashable, dict[W, int]] = {}
         self._tickets = count()
 
     # Taking
 
-    def take(self, key: Hashable, now: float) -> C | Decision:
-        """Decide for a newcomer: an idle connection, or what to do without. Free slots never pass over the queue."""
+    def take(self, key: Hashable, now: float, *, fresh: bool = False) -> C | Decision:
+        """Decide for a newcomer: an idle connection (unless it is to be `fresh`), or what to do without one.
+
+        Free slots never pass over the queue: while somebody waits for this key, there is none.
+        """
         if self.limit and self.in_use >= self.limit:
             return Decision.WAIT
         if self.limit_per_host:
@@ -67,17 +71,20 @@ class Pool(Generic[C, W]):
                 return Decision.WAIT
             self._per_key[key] = used + 1
         self.in_use += 1
-        return self._reuse(key, now)
+        idle = self._idle.get(key)
+        if idle is not None and not fresh and now - idle[-1].idle_since < self.keepalive:
+            return self._reuse(key, idle)
+        return Decision.OPEN
 
     def wait(self, waiter: W, key: Hashable) -> None:
         """Put a newcomer at the end of the queue."""
-        self._queues.setdefault(key, {})[waiter] = next(self._tickets)
+        self.queued.setdefault(key, {})[waiter] = next(self._tickets)
 
     def give_up(self, waiter: W, key: Hashable) -> None:
         """Take a waiter out of the queue."""
-        queue = self._queues.get(key)
+        queue = self.queued.get(key)
         if queue is not None and queue.pop(waiter, None) is not None and not queue:
-            del self._queues[key]
+            del self.queued[key]
 
     def surplus(self) -> C | None:
         """Give the oldest idle connection when there are more sockets than the limit; it is forgotten here."""
@@ -111,7 +118,7 @@ class Pool(Generic[C, W]):
 
     def grant(self, key: Hashable, now: float) -> tuple[W, C | Decision] | None:
         """Decide who of the queue is next, after a slot of `key` was given back; the slot is theirs."""
-        if not self._queues or (self.limit and self.in_use >= self.limit):
+        if not self.queued or (self.limit and self.in_use >= self.limit):
             return None
         first = self._first(key)
         if first is None:
@@ -121,7 +128,10 @@ class Pool(Generic[C, W]):
         self.in_use += 1
         if self.limit_per_host:
             self._per_key[key] = self._per_key.get(key, 0) + 1
-        return waiter, self._reuse(key, now)
+        idle = self._idle.get(key)
+        if idle is not None and now - idle[-1].idle_since < self.keepalive:
+            return waiter, self._reuse(key, idle)
+        return waiter, Decision.OPEN
 
     def remove(self, connection: C) -> bool:
         """Forget an idle connection; tell whether it was listed."""
@@ -157,16 +167,16 @@ class Pool(Generic[C, W]):
 
     def waiters(self) -> Iterator[W]:
         """Give who waits."""
-        for queue in self._queues.values():
+        for queue in self.queued.values():
             yield from queue
 
     def _first(self, key: Hashable) -> tuple[W, Hashable] | None:
         if not self.limit:
             # Only the slots of this key were scarce.
-            queue = self._queues.get(key)
+            queue = self.queued.get(key)
             return (next(iter(queue)), key) if queue else None
         earliest: tuple[int, W, Hashable] | None = None
-        for candidate, queue in self._queues.items():
+        for candidate, queue in self.queued.items():
             if self.limit_per_host and self._per_key.get(candidate, 0) >= self.limit_per_host:
                 continue
             waiter, ticket = next(iter(queue.items()))
@@ -174,12 +184,9 @@ class Pool(Generic[C, W]):
                 earliest = ticket, waiter, candidate
         return None if earliest is None else (earliest[1], earliest[2])
 
-    def _reuse(self, key: Hashable, now: float) -> C | Decision:
-        idle = self._idle.get(key)
-        if idle and now - idle[-1].idle_since < self.keepalive:
-            connection = idle.pop()
-            if not idle:
-                del self._idle[key]
-            del self._order[connection]
-            return connection
-        return Decision.OPEN
+    def _reuse(self, key: Hashable, idle: list[C]) -> C:
+        connection = idle.pop()
+        if not idle:
+            del self._idle[key]
+        del self._order[connection]
+        return connection

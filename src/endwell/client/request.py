@@ -20,10 +20,11 @@ from endwell.http.cookies import merge_cookie_headers, render_cookie_header
 from endwell.http.fields import check_text, render_fields
 from endwell.http.payload import Payload
 from endwell.http.url import Target
-from endwell.lifetime import Origin
+from endwell.lifetime import NEVER, Origin
 
 if TYPE_CHECKING:
     from endwell.client.options import RequestOptions
+    from endwell.client.response import HttpVersion
     from endwell.client.route import Route
     from endwell.client.session import ClientSession
     from endwell.client.tracing import Trace
@@ -52,24 +53,23 @@ class ClientRequest:
     DEFAULT_HEADERS: ClassVar = {hdrs.ACCEPT: "*/*"}
 
     __slots__ = (
-        "_fields", "_info", "_outgoing", "_route", "began", "due", "method", "options", "origin", "session",
-        "target", "traces", "version",
+        "_fields", "_info", "_lines", "_outgoing", "_route", "began", "due", "method", "options", "origin", "session",
+        "target", "traces",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # keywords cost, and this is the hot path
         self,
         session: ClientSession,
         method: str,
         target: Target,
         options: RequestOptions,
-        *,
         origin: Origin | None = None,
         began: float = 0.0,
-        due: float = float("inf"),
+        due: float = NEVER,
         fields: CIMultiDict[str] | None = None,
         traces: Trace | None = None,
     ) -> None:
-        """Make a request; `fields` None means plain, and that there is no body."""
+        """Make a request; `fields` None means plain."""
         self.session = session
         self.method = method
         self.target = target
@@ -77,14 +77,14 @@ class ClientRequest:
         self.origin = origin
         self.began = began
         self.due = due
-        self.version = session._version
         self.traces = traces
-        self._fields = fields
-        if fields is not None:
-            self._add_cookies(fields)
+        self._lines = b""
         self._outgoing: Outgoing | None = None
         self._route: Route | None = None
         self._info: RequestInfo | None = None
+        self._fields = fields
+        if fields is not None:
+            self._add_cookies(fields)
 
     def __repr__(self) -> str:
         return f"<ClientRequest {self.method} {self.target.url}>"
@@ -105,9 +105,15 @@ class ClientRequest:
     def headers(self) -> CIMultiDict[str]:
         """The fields that will be sent (Host is added when it is not among them)."""
         if self._fields is None:
-            self._fields = self.session._plain_fields()
-            self._add_cookies(self._fields)
+            fields = self._fields = self.session._plain_fields()
+            self._add_cookies(fields)
+            self._frame(fields)
         return self._fields
+
+    @property
+    def version(self) -> HttpVersion:
+        """The version of HTTP that is spoken."""
+        return self.session._version
 
     @property
     def body(self) -> Payload | bytes:
@@ -204,7 +210,7 @@ class ClientRequest:
         """The key of the pool."""
         if self._route is not None:
             return self._route.key
-        return self.target.key if self.session._direct and self.options.plain else self.route.key
+        return self.target.key if self.session._direct and self.options.direct else self.route.key
 
     @property
     def route(self) -> Route:
@@ -214,6 +220,19 @@ class ClientRequest:
 
             self._route = find_route(self.target, self.options, self.session)
         return self._route
+
+    def prepare_plain(self, outgoing: Outgoing | None) -> bool:
+        """Complete a plain request; False when its body makes it one that is not plain."""
+        if outgoing is None:
+            if self.method not in self.GET_METHODS:
+                self._lines = b"Content-Length: 0\r\n"
+            return True
+        lines = outgoing.lines
+        if lines is None:
+            return False
+        self._lines = lines
+        self._outgoing = outgoing
+        return True
 
     def prepare(self, auth: BasicAuth | None, outgoing: Outgoing | None) -> None:
         """Complete the fields of a request that is not plain.
@@ -242,9 +261,11 @@ class ClientRequest:
         """
         method = self.method
         fields = self._fields
+        session = self.session
         if fields is None:
-            cookies = self._cookie_line()
-            return method.encode() + self.target.line + cookies + self.session._tail
+            cookies = session._cookie_jar.cookie_header(self.target.url)
+            line = f"Cookie: {check_text('A cookie', cookies)}\r\n".encode() if cookies else b""
+            return b"".join((method.encode(), self.target.line, line, self._lines, session._tail))
         line = self.target.line
         if self._route is not None and self._route.absolute_form:
             line = f" {self.target.url} HTTP/1.1\r\nHost: {self.target.authority}\r\n".encode()
@@ -267,10 +288,6 @@ class ClientRequest:
             return
         skip = {name.lower() for name in self.options.skip_auto_headers or ()} | self.session._skip_names
         outgoing.describe(fields, skip_type="content-type" in skip, http10=self.version == (1, 0))
-
-    def _cookie_line(self) -> bytes:
-        value = self.session._cookie_jar.cookie_header(self.target.url)
-        return f"Cookie: {check_text('A cookie', value)}\r\n".encode() if value else b""
 
     def _add_cookies(self, fields: CIMultiDict[str]) -> None:
         """Add the cookies of the jar, and those of the call over them."""

@@ -87,14 +87,14 @@ class BodyStream:
     def end(self) -> None:
         """Note that the body is complete."""
         self.ended = True
-        self._source = None
+        self._let_go()
         self._wake()
 
     def fail(self, error: BaseException) -> None:
         """Note that the body will never be complete; readers raise the error."""
         if self.error is None and not self.ended:
             self.error = error
-            self._source = None
+            self._let_go()
             self._raw.clear()
             self._pieces.clear()
             self.size = 0
@@ -272,6 +272,12 @@ class BodyStream:
         self._paused = False
         if self._source is not None:
             self._source.resume_reading()
+
+    def _let_go(self) -> None:
+        """Leave the connection as it was found: the next exchange needs it reading."""
+        if self._paused:
+            self._resume()
+        self._source = None
 
     def _wake(self) -> None:
         waiter = self._waiter

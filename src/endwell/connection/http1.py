@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from endwell.lifetime import Resource
+from endwell.lifetime import Resource, State
 from endwell.transport.stream import Stream
 from endwell.wire.http1 import Limits, ProtocolError, ResponseHead, ResponseReader, TruncatedError
 from endwell.wire.http1.reader import Phase
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ("ClientConnection", "ConnectionOwner", "ExchangeEvents")
 
 _ENDED: Final = Phase.ENDED
+_OPEN: Final = State.OPEN
 
 
 class ExchangeEvents(Protocol):
@@ -87,7 +88,7 @@ class ClientConnection(Stream):
         """Send a request head, perhaps with its body, and expect the response for `exchange`."""
         self.exchange = exchange
         self.uses += 1
-        self.reader.begin(exchange.method, exchange.limits, read_until_eof=exchange.read_until_eof)
+        self.reader.begin(exchange.method, exchange.limits, exchange.read_until_eof)
         if exchange.watches_reads:
             self.read_at = self.loop.time()
         self.transport.write(data)  # type: ignore[union-attr]  # a connection is handed out connected
@@ -96,12 +97,14 @@ class ClientConnection(Stream):
         """Let go of the exchange; tell whether the connection can serve another one."""
         self.exchange = None
         reader = self.reader
+        head = reader.head
         return (
             reader.phase is _ENDED
             and not reader.rest
-            and reader.head is not None
-            and reader.head.keep_alive
-            and not self.transport.is_closing()  # type: ignore[union-attr]
+            and head is not None
+            and head.keep_alive
+            and self.state is _OPEN
+            and not self.transport.is_closing()  # type: ignore[union-attr]  # see start
         )
 
     def drop(self) -> None:

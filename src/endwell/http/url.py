@@ -11,7 +11,7 @@ from yarl import URL
 
 from endwell.http.typedefs import StrOrURL
 
-__all__ = ("DEFAULT_PORTS", "Target", "target_of")
+__all__ = ("DEFAULT_PORTS", "Target", "known_target", "target_of")
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _SECURE: Final = frozenset({"https", "wss"})
@@ -26,6 +26,7 @@ class Target:
     Attributes:
         url: without fragment and userinfo.
         real_url: as it was asked for.
+        credentials: whether the URL holds a user name or a password.
         secure: whether TLS is spoken.
         host: name or address, without brackets.
         port: the number of the port.
@@ -34,7 +35,19 @@ class Target:
 
     """
 
-    __slots__ = ("authority", "host", "key", "line", "origin", "path", "port", "real_url", "secure", "url")
+    __slots__ = (
+        "authority",
+        "credentials",
+        "host",
+        "key",
+        "line",
+        "origin",
+        "path",
+        "port",
+        "real_url",
+        "secure",
+        "url",
+    )
 
     def __init__(self, url: URL) -> None:
         """Take an absolute URL with a host.
@@ -54,7 +67,8 @@ class Target:
             raise ValueError(message)
         self.real_url = url
         bare = url.with_fragment(None) if url.raw_fragment else url
-        self.url = bare.with_user(None) if bare.raw_user is not None or bare.raw_password is not None else bare
+        self.credentials = url.raw_user is not None or url.raw_password is not None
+        self.url = bare.with_user(None) if self.credentials else bare
         self.secure = scheme in _SECURE
         self.host = host
         self.port = port
@@ -63,6 +77,10 @@ class Target:
         self.authority = url.host_port_subcomponent or ""
         self.path = url.raw_path_qs or "/"
         self.line = f" {self.path} HTTP/1.1\r\nHost: {self.authority}\r\n".encode()
+
+
+known_target = _targets.get
+"""Find a target among those parsed before."""
 
 
 def target_of(url: StrOrURL) -> Target:

@@ -17,7 +17,7 @@ from endwell.lifetime.tasks import start
 __all__ = ("GOODBYE", "abort", "abort_work", "close", "drop", "finish_one")
 
 GOODBYE: Final = 5.0
-"""Seconds that the goodbyes of one level of the tree, and cancelled tasks, may take; what is late is aborted."""
+"""Seconds that all goodbyes, and the end of cancelled tasks, may take; what is late is aborted."""
 
 _LAST_WAIT: Final = 1.0
 
@@ -31,20 +31,52 @@ async def close(owner: Owner, *, timeout: float | None, at: Origin, reason: str 
         at: where the closing was asked for, for the error that later use raises.
         reason: why work is aborted, when it is not for the time-out.
 
-    A second caller awaits the first closing. Cancelling the first caller aborts, before the cancellation goes on,
-    everything that is left.
+    A second caller awaits the first closing, also when that is the closing of what owns this. Cancelling the first
+    caller aborts, before the cancellation goes on, everything that is left.
 
     """
-    if owner.state is State.FOREIGN or (owner.report is not None and owner.state is State.CLOSED):
+    if owner.state is State.FOREIGN:
         return owner.report or CloseReport(owner.describe())
     if owner.loop.is_closed():
         return drop(owner)
     owner.check_loop()
-    if owner.closing is not None:
-        if owner.drain is not None:
-            owner.drain.add_closer(asyncio.current_task(owner.loop))
-        return await asyncio.shield(owner.closing)
-    return await _Walk(owner, at, timeout, reason).run()
+    report = owner.report
+    if report is None or owner.state is not State.CLOSED:
+        if owner.closing is None:
+            report = await _Walk(owner, at, timeout, reason).run()
+        else:
+            if owner.drain is not None:
+                owner.drain.add_closer(asyncio.current_task(owner.loop))
+            report = await asyncio.shield(owner.closing)
+    await _await_closers(owner, timeout, report)
+    return report
+
+
+async def _await_closers(owner: Owner, timeout: float | None, report: CloseReport) -> None:
+    """Await the owned tasks that a closing could not await because they awaited it."""
+    if not owner.tasks or asyncio.current_task(owner.loop) in owner.tasks:
+        return
+    tasks = [task for task in owner.tasks if not task.done()]
+    if not tasks:
+        return
+    late: set[asyncio.Task[Any]] = set(tasks)
+    try:
+        _, late = await asyncio.wait(tasks, timeout=timeout)
+    finally:
+        for task in late:
+            task.cancel("its session closed")
+    await _await_cancelled(owner, list(late), report)
+
+
+async def _await_cancelled(owner: Owner, tasks: list[asyncio.Task[Any]], report: CloseReport) -> None:
+    """Await tasks that were cancelled, but not for ever."""
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=GOODBYE)
+    for task in late:
+        message = f"task {task.get_name()!r} did not end within {GOODBYE} s of its cancellation"
+        report.errors.append(RuntimeError(message))
+        owner.tasks.pop(task, None)
 
 
 def abort(resource: Resource, reason: str) -> None:
@@ -75,24 +107,34 @@ async def finish_one(resource: Resource, timeout: float) -> None:
 def drop(owner: Owner) -> CloseReport:
     """Free everything without an event loop: the loop is gone, or the process forgot us (closing.md C15)."""
     report = owner.report = owner.report or CloseReport(owner.describe())
-    nodes = [node for level in _stop(owner) for node in level]
-    for node in reversed(nodes):
+    _stop(owner, None)
+    for node in reversed(list(owner.subtree())):
         node._abort("the event loop is gone")
         node.ended()
     return report
 
 
-def _stop(root: Resource) -> list[list[Resource]]:
-    """Stop a subtree, owners first: what a `_stop` takes over is stopped with it. Returns its levels."""
-    levels = []
+def _stop(root: Owner, closing: asyncio.Future[CloseReport] | None) -> list[Owner]:
+    """Stop a subtree, owners first: what a `_stop` takes over is stopped with it. Returns the owners in it.
+
+    An owner that another walk closes already is left to that.
+    """
+    owners = []
     level: list[Resource] = [root]
     while level:
+        below: list[Resource] = []
         for node in level:
+            if isinstance(node, Owner):
+                if node.closing is None:
+                    node.closing = closing
+                elif node.closing is not closing:
+                    continue
+                owners.append(node)
             node.state = transition(node.state, Event.STOP)
             node._stop()
-        levels.append(level)
-        level = [child for node in level for child in node.children or ()]
-    return levels
+            below += node.children or ()
+        level = below
+    return owners
 
 
 class _Walk:
@@ -105,52 +147,57 @@ class _Walk:
         self.reason = reason or f"it did not finish within close_timeout={timeout} s"
         if timeout == 0 and reason is None:
             self.reason = f"{owner.kind} closed with close_timeout=0"
+        if at.code is not None:
+            self.reason += f"; closed at {at.filename}:{at.lineno}"
         self.report = CloseReport(owner.describe())
         self.began = owner.loop.time()
-        self.levels: list[list[Resource]] = []
+        self.owners: list[Owner] = []
+        self.drain = Drain(owner.loop, self.report)
+        self.closing: asyncio.Future[CloseReport] = owner.loop.create_future()
         owner.closed_at = at
-        owner.closing = owner.loop.create_future()
 
     async def run(self) -> CloseReport:
-        self.levels = _stop(self.owner)
-        owners = [node for level in self.levels for node in level if isinstance(node, Owner)]
-        drain = Drain(owners, self.report)
         try:
-            drain.add_closer(asyncio.current_task(self.loop))
-            await drain.wait(self.timeout)
-            await self._await_cancelled(drain.abort_rest(self.reason))
+            self.drain.add_closer(asyncio.current_task(self.loop))
+            await self._work()
             await self._finish()
         except BaseException:
             self.reason = "the closing itself was cancelled"
-            drain.abort_rest(self.reason)
-            self._abort_everything()
+            self.drain.abort_rest(self.reason)
+            for node in reversed(list(self.owner.subtree())):
+                node._abort(self.reason)
             raise
         finally:
-            drain.over()
-            self._done(owners)
+            self.drain.over()
+            self._done()
         return self.report
 
-    async def _await_cancelled(self, tasks: list[asyncio.Task[Any]]) -> None:
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=GOODBYE)
-        for task in late:
-            message = f"task {task.get_name()!r} did not end within {GOODBYE} s of its cancellation"
-            self.report.errors.append(RuntimeError(message))
+    async def _work(self) -> None:
+        """Stop the tree and let its work end. What the work held on to may be ours to close only then: once more."""
+        while fresh := [owner for owner in _stop(self.owner, self.closing) if owner not in self.drain.owners]:
+            self.owners += fresh
+            self.drain.take(fresh)
+            left = None if self.timeout is None else max(0.0, self.began + self.timeout - self.loop.time())
+            await self.drain.wait(left)
+            await _await_cancelled(self.owner, self.drain.abort_rest(self.reason), self.report)
 
     async def _finish(self) -> None:
-        """Let each level say goodbye, the deepest first, siblings at once."""
-        for depth in range(len(self.levels) - 1, -1, -1):
-            level = list(dict.fromkeys(child for node in self._parents(depth) for child in node.children or ()))
-            if depth == 0:
-                level = [self.owner]
+        """Let each level say goodbye, the deepest first, siblings at once, all under one deadline.
+
+        The tree is looked at anew for each level: what was being opened appears in it, what is gone is not.
+        """
+        until = self.loop.time() + GOODBYE
+        finished: set[Resource] = set()
+        while level := self._deepest(finished):
+            finished.update(level)
+            late = self.loop.time() >= until
             goodbyes = {
-                start(self.loop, node._finish(), f"endwell: goodbye of {node.kind}"): node
+                start(self.loop, self._goodbye(node), f"endwell: goodbye of {node.kind}"): node
                 for node in level
-                if self.timeout != 0 and type(node)._finish is not Resource._finish
+                if not late and self._has_a_goodbye(node)
             }
             try:
-                await self._say(goodbyes)
+                await self._say(goodbyes, until)
             finally:
                 for task in goodbyes:
                     task.cancel()
@@ -159,14 +206,33 @@ class _Walk:
             self.report.closed += sum(not isinstance(node, Owner) for node in level)
             await self._gone(level)
 
-    def _parents(self, depth: int) -> list[Resource]:
-        """The owners of a level; asked for anew, since what was opening at the stop may have been added."""
-        return self.levels[depth - 1] if depth else []
+    def _deepest(self, finished: set[Resource]) -> list[Resource]:
+        found: list[Resource] = []
+        level: list[Resource] = [self.owner]
+        while level:
+            found = [node for node in level if node not in finished] or found
+            level = [child for node in level if self._is_ours(node) for child in node.children or ()]
+        return found
 
-    async def _say(self, goodbyes: dict[asyncio.Task[None], Resource]) -> None:
+    def _is_ours(self, node: Resource) -> bool:
+        return not isinstance(node, Owner) or node.closing in (None, self.closing)
+
+    def _has_a_goodbye(self, node: Resource) -> bool:
+        """Tell what to await: without time no peer, but always what an owner frees (the threads of a resolver)."""
+        if isinstance(node, Owner):
+            return not self._is_ours(node) or type(node)._finish is not Resource._finish
+        return self.timeout != 0 and type(node)._finish is not Resource._finish
+
+    async def _goodbye(self, node: Resource) -> None:
+        if isinstance(node, Owner) and node.closing is not None and not self._is_ours(node):
+            await asyncio.shield(node.closing)  # another walk closes it
+        else:
+            await node._finish()
+
+    async def _say(self, goodbyes: dict[asyncio.Task[None], Resource], until: float) -> None:
         if not goodbyes:
             return
-        done, late = await asyncio.wait(goodbyes, timeout=GOODBYE)
+        done, late = await asyncio.wait(goodbyes, timeout=max(0.0, until - self.loop.time()))
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 self.report.errors.append(error)
@@ -184,18 +250,13 @@ class _Walk:
             for future in left:
                 self.report.errors.append(RuntimeError(f"{waiting[future].describe()} could not be freed in time"))
 
-    def _abort_everything(self) -> None:
-        for node in reversed(list(self.owner.subtree())):
-            node._abort(self.reason)
-
-    def _done(self, owners: list[Owner]) -> None:
+    def _done(self) -> None:
         report = self.report
-        for owner in reversed(owners):
+        for owner in reversed(self.owners):
             report.leaked += owner.leaks
             owner.drain = None
             owner.report = report
             owner.ended()
         report.duration = self.loop.time() - self.began
-        closing = self.owner.closing
-        if closing is not None and not closing.done():
-            closing.set_result(report)
+        if not self.closing.done():
+            self.closing.set_result(report)

@@ -31,27 +31,30 @@ T = TypeVar("T", bound=Timed)
 
 
 class Deadlines(dict[T, None]):
-    """The entries under watch, in the order they came: ``add`` and ``discard`` are the hot path."""
+    """The entries under watch, in the order they came.
 
-    __slots__ = ("_handle", "_loop", "_wake")
+    `wake` is the loop time at which the timer fires: who puts an entry in that is due before calls `sooner`.
+    """
+
+    __slots__ = ("_handle", "_loop", "wake")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
-        self._wake = NEVER
+        self.wake = NEVER
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # dict says None: it is compared here by identity
 
     def add(self, entry: T) -> None:
         """Put an entry under watch."""
         self[entry] = None
-        if entry.due < self._wake:
+        if entry.due < self.wake:
             self._arm(entry.due)
 
     def sooner(self, due: float) -> None:
         """Say that an entry's `due` was moved forward to this loop time."""
-        if due < self._wake:
+        if due < self.wake:
             self._arm(due)
 
     def stop(self) -> None:
@@ -59,22 +62,22 @@ class Deadlines(dict[T, None]):
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        self._wake = NEVER
+        self.wake = NEVER
 
     def _arm(self, due: float) -> None:
         if self._handle is not None:
             self._handle.cancel()
         # The timers of uvloop have a resolution of 1 ms and may fire just before the time that was asked for.
-        self._wake = max(due, self._loop.time() + GRANULARITY)
-        self._handle = self._loop.call_at(self._wake + 0.001, self._fire)
+        self.wake = max(due, self._loop.time() + GRANULARITY)
+        self._handle = self._loop.call_at(self.wake + 0.001, self._fire)
 
     def _fire(self) -> None:
         self._handle = None
-        self._wake = NEVER
+        self.wake = NEVER
         now = self._loop.time()
         for entry in [entry for entry in self if entry.due <= now]:
             if entry in self:
                 entry.expire(now)
         earliest = min((entry.due for entry in self), default=NEVER)
-        if earliest < self._wake:
+        if earliest < self.wake:
             self._arm(earliest)

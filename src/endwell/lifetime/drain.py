@@ -8,7 +8,7 @@ to run on, and to ask again. Once it lets that pass it has let go of the session
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from endwell.lifetime.report import Aborted, CloseReport
@@ -22,45 +22,54 @@ _PASSES: Final = 3
 class Drain:
     """What one closing waits for, over all owners of the subtree."""
 
-    def __init__(self, owners: Sequence[Owner], report: CloseReport) -> None:
-        self.loop = owners[0].loop
-        self.owners = owners
+    def __init__(self, loop: asyncio.AbstractEventLoop, report: CloseReport) -> None:
+        self.loop = loop
+        self.owners: dict[Owner, None] = {}
         self.report = report
         self.tasks: set[asyncio.Task[Any]] = set()
         self.closers: set[asyncio.Task[Any]] = set()
-        self._lingering = 0
+        self._watched: dict[Owner, None] = {}
+        self._lingering: dict[asyncio.Task[Any] | None, int] = {}
         self._waiter: asyncio.Future[None] | None = None
+        self._refusing = False
+
+    def take(self, owners: Iterable[Owner]) -> None:
+        """Wait for the work of these owners (too)."""
         for owner in owners:
+            self.owners[owner] = None
             owner.drain = self
+            self._watch(owner)
         for work in self._busy():
+            # The work of a connector belongs to sessions, which need not be closing.
+            self._watch(work.owner)
             if work.asker is not None and work.asker not in self.tasks:
                 self.tasks.add(work.asker)
                 work.asker.add_done_callback(self._asker_done)
+        self._close_leftovers()
 
     def may_go_on(self, task: asyncio.Task[Any] | None) -> bool:
         """Tell whether this task may start one more piece of work."""
-        return task is not None and (task in self.tasks or any(task in owner.tasks for owner in self.owners))
+        if self._refusing or task is None:
+            return False
+        return task in self.tasks or any(task in owner.tasks for owner in self.owners)
 
     def add_closer(self, task: asyncio.Task[Any] | None) -> None:
         """Do not wait for what a task that waits for us holds open: end it now, with what finished tasks left."""
         if task is not None:
             self.closers.add(task)
-        for work in self._busy():
-            if work.asker is None or work.asker in self.closers:
-                self.abort(work, "left open by the task that closes")
-            elif work.asker.done():
-                self.abort(work, "left open by a task that had ended")
+        self._close_leftovers()
         self._check()
 
     def work_ended(self, work: Work) -> None:
         """Note the end of a piece of work, from `Owner.work_ended`."""
         self.report.finished += 1
-        self._lingering += 1
+        self._lingering[work.asker] = self._lingering.get(work.asker, 0) + 1
         self.loop.call_soon(self._linger, work.asker, _PASSES)
 
     def task_ended(self, task: asyncio.Task[Any]) -> None:
         """Note the end of an owned task."""
         self.report.finished += not task.cancelled()
+        self._asker_done(task)
         self._check()
 
     def abort(self, work: Work, reason: str) -> None:
@@ -88,6 +97,7 @@ class Drain:
 
     def abort_rest(self, reason: str) -> list[asyncio.Task[Any]]:
         """End what is still in flight; return the tasks that were cancelled and are to be awaited."""
+        self._refusing = True  # whoever gets the error may not answer it by asking again
         for work in self._busy():
             self.abort(work, reason)
         cancelled = self.pending_tasks()
@@ -102,6 +112,24 @@ class Drain:
         for task in self.tasks:
             task.remove_done_callback(self._asker_done)
         self.tasks.clear()
+        for owner in self._watched:
+            owner.watchers.remove(self)
+        self._watched.clear()
+
+    def _watch(self, owner: Owner) -> None:
+        if owner not in self._watched:
+            self._watched[owner] = None
+            owner.watchers.append(self)
+
+    def _close_leftovers(self) -> None:
+        """End what the closing tasks hold open themselves, and what finished tasks left behind."""
+        if not self.closers:
+            return
+        for work in self._busy():
+            if work.asker is None or work.asker in self.closers:
+                self.abort(work, "left open by the task that closes")
+            elif work.asker.done():
+                self.abort(work, "left open by a task that had ended")
 
     def _busy(self) -> list[Work]:
         seen: dict[Work, None] = {}
@@ -116,10 +144,13 @@ class Drain:
         if passes and task is not None and not task.done():
             self.loop.call_soon(self._linger, task, passes - 1)
             return
-        self._lingering -= 1
-        if task is not None and not any(work.asker is task for work in self._busy()):
-            self.tasks.discard(task)
-            task.remove_done_callback(self._asker_done)
+        left = self._lingering[task] = self._lingering[task] - 1
+        if not left:
+            # Another exchange of this task may have ended since: only the last of them ends its time.
+            del self._lingering[task]
+            if task is not None and not any(work.asker is task for work in self._busy()):
+                self.tasks.discard(task)
+                task.remove_done_callback(self._asker_done)
         self._check()
 
     def _asker_done(self, task: asyncio.Task[Any]) -> None:

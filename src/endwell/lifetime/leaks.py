@@ -130,10 +130,8 @@ async def _watch(owner: Owner) -> AsyncGenerator[None, None]:
     finally:
         if owner.state is State.OPEN and owner.answers_for_itself():
             leak = leak_of(owner)
-            owner.leaks.append(leak)
             await close(owner, timeout=owner.close_timeout, at=_NOWHERE, reason="the event loop ended")
-            owner.leaks.remove(leak)
-            name_leak(owner, leak)
+            _name_owner(owner, leak)
 
 
 def _forgotten(core: Owner) -> None:
@@ -146,7 +144,14 @@ def _forgotten(core: Owner) -> None:
         loop.call_soon_threadsafe(_close_soon, core)
     else:
         drop(core)
-    name_leak(core, leak)
+    _name_owner(core, leak)
+
+
+def _name_owner(owner: Owner, leak: LeakReport) -> None:
+    """Name a forgotten owner, once: it may be collected when its loop is about to end."""
+    if not owner.named:
+        owner.named = True
+        name_leak(owner, leak)
 
 
 def _close_soon(core: Owner) -> None:

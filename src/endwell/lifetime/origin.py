@@ -6,6 +6,7 @@ a report. With ``ENDWELL_DEBUG=1`` in the environment the whole stack is kept as
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from types import CodeType, FrameType
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ("Origin", "caller")
 
 _PACKAGE = __file__.rpartition(os.sep)[0].rpartition(os.sep)[0] + os.sep
+_ASYNCIO = asyncio.__file__.rpartition(os.sep)[0] + os.sep
 _DEBUG = os.environ.get("ENDWELL_DEBUG", "") not in ("", "0")
 
 
@@ -68,8 +70,8 @@ def caller() -> Origin:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
-    if frame is None:
-        return Origin(None, 0)
+    if frame is None or frame.f_code.co_filename.startswith(_ASYNCIO):
+        return Origin(None, 0)  # called by the loop, in a task of its own
     if _DEBUG:
         import traceback
 

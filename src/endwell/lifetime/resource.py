@@ -139,6 +139,10 @@ class Work(Protocol):
     due: float
     origin: Origin | None
 
+    @property
+    def owner(self) -> Owner:
+        """Whose work it is: whose `Owner.work_ended` it calls."""
+
     def expire(self, now: float) -> None:
         """See `Timed.expire`."""
 
@@ -167,9 +171,11 @@ class Owner(Resource):
         "loop",
         "made_at",
         "made_by",
+        "named",
         "origin",
         "report",
         "tasks",
+        "watchers",
         "work",
     )
 
@@ -187,6 +193,8 @@ class Owner(Resource):
         self.work: Deadlines[Any] = Deadlines(loop)
         self.tasks: dict[asyncio.Task[Any], Origin] = {}
         self.drain: Drain | None = None
+        self.watchers: list[Drain] = []
+        self.named = False
         self.closing: asyncio.Future[CloseReport] | None = None
         self.closed_at: Origin | None = None
         self.report: CloseReport | None = None
@@ -235,8 +243,9 @@ class Owner(Resource):
 
     def work_ended(self, work: Work) -> None:
         """Take a piece of work off the list, at its end."""
-        if self.work.pop(work, False) is None and self.drain is not None:
-            self.drain.work_ended(work)
+        if self.work.pop(work, False) is None and self.watchers:
+            for drain in self.watchers:
+                drain.work_ended(work)
 
     def forgotten(self, leak: LeakReport) -> None:
         """Remember what somebody forgot, for the report of the closing."""
@@ -254,7 +263,8 @@ class Owner(Resource):
 
     def ended(self) -> None:
         """See `Resource.ended`."""
-        self.work.stop()
+        if not self.work:
+            self.work.stop()  # a session that gave up its connector leaves its exchanges, and their deadlines, behind
         ROOTS.pop(self, None)
         super().ended()
         generator, self._guard = self._guard, None

@@ -28,13 +28,20 @@ def spawn(owner: Owner, coro: Coroutine[Any, Any, T], *, origin: Origin, name: s
     owner.tasks[task] = origin
 
     def ended(task: asyncio.Task[T]) -> None:
-        if task.cancelled() or not task._log_traceback:
-            owner.tasks.pop(task, None)
+        _forget_if_seen(owner, task)
+        if task in owner.tasks and not owner.loop.is_closed():
+            owner.loop.call_soon(_forget_if_seen, owner, task)  # whoever awaits it sees the exception in this pass
         if owner.drain is not None:
             owner.drain.task_ended(task)
 
     task.add_done_callback(ended)
     return task
+
+
+def _forget_if_seen(owner: Owner, task: asyncio.Task[Any]) -> None:
+    """Let go of a task that has no exception, or one that somebody has seen."""
+    if task.cancelled() or not task._log_traceback:
+        owner.tasks.pop(task, None)
 
 
 def failures(owner: Owner) -> list[BaseException]:

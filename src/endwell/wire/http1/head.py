@@ -33,12 +33,12 @@ _LENGTHS: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+(?:[ \t]*,[ \t]*
 class ResponseHead:
     """Status line and fields of one response."""
 
-    __slots__ = ("_headers", "_lower", "_pairs", "raw", "status")
+    __slots__ = ("_headers", "_pairs", "lower", "raw", "status")
 
     def __init__(self, raw: bytes, status: int) -> None:
         self.raw = raw
         self.status = status
-        self._lower = raw.lower()
+        self.lower = raw.lower()
         self._pairs: RawHeaders | None = None
         self._headers: CIMultiDictProxy[str] | None = None
 
@@ -55,7 +55,7 @@ class ResponseHead:
     @property
     def keep_alive(self) -> bool:
         """Whether the connection may be used again (RFC 9112 section 9.3)."""
-        lower = self._lower
+        lower = self.lower
         http11 = lower[7:8] == b"1"
         start = lower.find(b"\r\nconnection:")
         if start < 0:
@@ -81,11 +81,11 @@ class ResponseHead:
 
     def has(self, key: bytes) -> bool:
         r"""Tell whether a field is there; `key` is ``b"\r\nlower-case-name:"``."""
-        return key in self._lower
+        return key in self.lower
 
     def first(self, key: bytes) -> bytes | None:
         """Give the value of the first field with this key, None when there is none."""
-        start = self._lower.find(key)
+        start = self.lower.find(key)
         if start < 0:
             return None
         start += len(key)
@@ -94,11 +94,11 @@ class ResponseHead:
     def every(self, key: bytes) -> list[bytes]:
         """Give the values of all fields with this key, in order."""
         values = []
-        start = self._lower.find(key)
+        start = self.lower.find(key)
         while start >= 0:
             start += len(key)
             values.append(self.raw[start : self.raw.index(b"\r\n", start)].strip(b" \t"))
-            start = self._lower.find(key, start)
+            start = self.lower.find(key, start)
         return values
 
 

@@ -52,30 +52,37 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_buffer", "_chunks", "_informational", "_left", "_limits", "_method", "_scanned", "_upgrade",
+        "_buffer", "_chunks", "_informational", "_left", "_limits", "_method", "_scanned", "_used",
         "continued", "head", "phase", "read_until_eof", "rest", "trailers",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.phase = _ENDED
         self.rest = b""
+        self.head: ResponseHead | None = None
+        self._reset()
 
-    def begin(self, method: str, limits: Limits, *, upgrade: bool = False, read_until_eof: bool = True) -> None:
-        """Expect the response to a request with this method."""
-        self._method = method
-        self._limits = limits
-        self._upgrade = upgrade
+    def _reset(self) -> None:
+        """Forget what only some responses leave behind."""
+        self.rest = b""
+        self.trailers = b""
+        self.continued = False
+        self._used = False
         self._buffer: bytearray | None = None
         self._scanned = 0
         self._informational = 0
         self._chunks: ChunkedDecoder | None = None
         self._left = 0
+
+    def begin(self, method: str, limits: Limits, read_until_eof: bool = True) -> None:
+        """Expect the response to a request with this method."""
+        if self._used:
+            self._reset()
+        self._method = method
+        self._limits = limits
         self.read_until_eof = read_until_eof
-        self.head: ResponseHead | None = None
-        self.continued = False
+        self.head = None
         self.phase = _HEAD
-        self.rest = b""
-        self.trailers = b""
 
     @property
     def length(self) -> int | None:
@@ -99,6 +106,7 @@ class ResponseReader:
                 return [data]
             self.phase = _ENDED
             if left < 0:
+                self._used = True
                 self.rest = data[left:]
                 return [data[:left]]
             return [data]
@@ -108,6 +116,7 @@ class ResponseReader:
             return self._feed_chunks(data)
         if phase is _UNTIL_EOF:
             return [data]
+        self._used = True
         self.rest += data
         return []
 
@@ -135,34 +144,42 @@ class ResponseReader:
         """Whether a byte of the response has come."""
         return self.phase is not _HEAD or self._buffer is not None or self._informational > 0
 
-    def _feed_head(self, data: bytes) -> list[bytes]:
-        while True:
-            if self._buffer is None:
-                end = data.find(b"\r\n\r\n") + 4
-                if end == 3:
-                    self._buffer = bytearray()
-            if self._buffer is not None:
-                self._buffer += data
-                end = find_end(self._buffer, self._scanned)
-                if end < 0:
-                    self._check_unfinished(self._buffer)
-                    return []
-                data = bytes(self._buffer)
-                self._buffer = None
-                self._scanned = 0
-            try:
-                head = parse_response_head(data[:end], self._limits)
-            except HttpParserError as error:
-                head, end = mend_response_head(data[:end], self._limits, error)
-            data = data[end:]
-            if head.status >= 200 or (head.status == 101 and self._upgrade):
-                break
+    def _feed_head(self, data: bytes, end: int = 0) -> list[bytes]:
+        """Take a head that ends at `end`, or wherever it does."""
+        if not end:
+            end = data.find(b"\r\n\r\n") + 4
+            if self._buffer is not None or end == 3:
+                return self._feed_part_of_head(data)
+        if end == len(data):
+            raw, data = data, b""
+        else:
+            raw, data = data[:end], data[end:]
+        try:
+            head = parse_response_head(raw, self._limits)
+        except HttpParserError as error:
+            head, taken = mend_response_head(raw, self._limits, error)
+            data = raw[taken:] + data
+        if head.status < 200:
             self._take_informational(head)
-            if not data:
-                return []
+            return self._feed_head(data) if data else []
         self.head = head
         self._frame(head)
         return self.feed(data) if data else []
+
+    def _feed_part_of_head(self, data: bytes) -> list[bytes]:
+        """Keep what came until the head is whole."""
+        self._used = True
+        if self._buffer is None:
+            self._buffer = bytearray()
+        self._buffer += data
+        end = find_end(self._buffer, self._scanned)
+        if end < 0:
+            self._check_unfinished(self._buffer)
+            return []
+        data = bytes(self._buffer)
+        self._buffer = None
+        self._scanned = 0
+        return self._feed_head(data, end)
 
     def _check_unfinished(self, buffer: bytearray) -> None:
         """Bound what is kept of a head that has not ended."""
@@ -180,6 +197,7 @@ class ResponseReader:
             raise ProtocolError(message)
 
     def _take_informational(self, head: ResponseHead) -> None:
+        self._used = True
         if head.status == 101:
             message = "The peer switched protocols (101) though nothing asked it to"
             raise ProtocolError(message)
@@ -192,11 +210,12 @@ class ResponseReader:
     def _frame(self, head: ResponseHead) -> None:
         """Decide where the body ends (RFC 9112 section 6.3)."""
         status = head.status
-        if status == 101 or (self._method == "CONNECT" and 200 <= status < 300):
-            self.phase = _TUNNEL
-        elif self._method == "HEAD" or status in (204, 304):
+        method = self._method
+        if method == "HEAD" or status == 204 or status == 304:  # noqa: PLR1714 - faster so, and this is the hot path
             self.phase = _ENDED
-        elif head.has(b"\r\ntransfer-encoding:"):
+        elif method == "CONNECT" and status < 300:
+            self.phase = _TUNNEL
+        elif b"\r\ntransfer-encoding:" in head.lower:
             codings = [c.strip(b" \t").lower() for c in b",".join(head.every(b"\r\ntransfer-encoding:")).split(b",")]
             if codings != [b"chunked"] or head.version == (1, 0):
                 shown = b", ".join(codings)[:80].decode("latin-1")
@@ -204,6 +223,7 @@ class ResponseReader:
                     f"Transfer-Encoding {shown!r} in HTTP/1.{head.version[1]} is not understood; only 'chunked' is"
                 )
                 raise ProtocolError(message)
+            self._used = True
             self._chunks = ChunkedDecoder(self._limits)
             self.phase = _CHUNKED
         elif (length := head.first(b"\r\ncontent-length:")) is not None:
