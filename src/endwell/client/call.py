@@ -54,9 +54,10 @@ _running_loop: Final = asyncio.get_running_loop
 
 
 async def perform(
-    session: ClientSession, method: str, url: StrOrURL, options: RequestOptions, origin: Origin | None
+    session: ClientSession, method: str, url: StrOrURL, given: dict[str, Any], origin: Origin | None
 ) -> ClientResponse:
-    """Do what a verb asks for. See `ClientSession.request`."""
+    """Do what a verb asks for, with the arguments `given`. See `ClientSession.request`."""
+    options = session._defaults.merged(given) if given else session._defaults
     core = session._core
     if core.state is not _OPEN or _running_loop() is not core.loop:
         refuse_unless_admitted(session)

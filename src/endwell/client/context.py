@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ class RequestContext(Coroutine[Any, Any, "ClientResponse"]):
         self._response = response = await self._coro
         return response
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        await self._response._leave(failed=kind is not None)
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> Awaitable[None]:
+        return self._response._leave(failed=kind is not None)
 
     def send(self, value: Any) -> Any:
         """See `collections.abc.Coroutine`."""

@@ -23,7 +23,7 @@ __all__ = ("SessionCore", "checked_base", "merge_headers", "one_timeout")
 class SessionCore(Owner):
     """What must be closed of a session: its exchanges, its tasks, and perhaps its connector."""
 
-    __slots__ = ("connector", "name", "owns_connector")
+    __slots__ = ("connector", "name", "nothing", "owns_connector")
 
     kind = "session"
 
@@ -45,6 +45,9 @@ class SessionCore(Owner):
         self.owns_connector = owns
         if owns:
             connector._core.holders[self] = None
+        self.nothing: asyncio.Future[None] = loop.create_future()
+        """Done: what is awaited where there is nothing to wait for, cheaper than a coroutine."""
+        self.nothing.set_result(None)
         guard(self)
 
     def describe(self) -> str:

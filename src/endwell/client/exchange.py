@@ -24,11 +24,12 @@ from endwell.connection.body import BodyStream
 from endwell.connection.http1 import ClientConnection
 from endwell.connection.writer import BodyWriter
 from endwell.http.codings import CodingError, MissingCodingError, UnknownCodingError, make_decoder
-from endwell.lifetime import NEVER, LeakReport, Origin, Owner, abort_work, name_leak, spawn
+from endwell.lifetime import NEVER, LeakReport, Origin, abort_work, name_leak, spawn
 from endwell.wire.http1 import Limits, ResponseHead
 
 if TYPE_CHECKING:
     from endwell.client.connections import ConnectorCore
+    from endwell.client.core import SessionCore
     from endwell.client.options import RequestOptions
     from endwell.client.request import ClientRequest
     from endwell.http.codings import Decoder
@@ -91,7 +92,7 @@ class ClientExchange:
     _late: Any = None
 
     def __init__(
-        self, owner: Owner, connector: ConnectorCore, request: ClientRequest, options: RequestOptions, due: float
+        self, owner: SessionCore, connector: ConnectorCore, request: ClientRequest, options: RequestOptions, due: float
     ) -> None:
         self.owner = owner
         self.request = request
@@ -99,7 +100,7 @@ class ClientExchange:
         self.method = request.method
         self.limits: Limits = options.limits
         self.origin: Origin | None = request.origin
-        self.asker = _current_task()
+        self.asker = _current_task(owner.loop)
         self.due = self._total_due = due
         self.step = _QUEUED
         self.connection: ClientConnection | None = None
@@ -274,10 +275,11 @@ class ClientExchange:
         """The task that sends the body, while it does."""
         return self._upload if self._upload is not None and not self._upload.done() else None
 
-    async def finish_upload(self) -> None:
-        """Send the rest of the request's body, unless the peer wants to hear no more (closing.md C8)."""
+    async def leave(self) -> None:
+        """Send the rest of the request's body, unless the peer wants to hear no more; then release (closing.md C8)."""
         upload = self.uploading
         if upload is None:
+            self.release()
             return
         if self.head is not None and not self.head.keep_alive:
             self.close()
@@ -289,6 +291,7 @@ class ClientExchange:
         finally:
             if not done:
                 self.close()
+        self.release()
 
     def release(self) -> None:
         """Let go of the response: a small rest is read away to keep the connection, a large one costs it."""

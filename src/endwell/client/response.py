@@ -6,9 +6,9 @@ tells the exchange (closing.md C10, C11).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Generator, Mapping
 from http.cookies import SimpleCookie
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from yarl import URL
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from endwell.client.session import ClientSession
 
 __all__ = ("ClientResponse", "ContentDisposition", "HttpVersion", "HttpVersion10", "HttpVersion11")
+
+
+_ENDED: Final = Step.ENDED
 
 
 class HttpVersion(NamedTuple):
@@ -90,7 +93,7 @@ class ClientResponse:
         self._content: StreamReader | None = None
         self._cookies: SimpleCookie | None = None
         self._released = False
-        self._lease: Lease | None = None if exchange.step is Step.ENDED else Lease(exchange)
+        self._lease: Lease | None = None if exchange.step is _ENDED else Lease(exchange)
 
     def __repr__(self) -> str:
         url = self._request.url
@@ -253,7 +256,7 @@ class ClientResponse:
                     self._body = await exchange.read_all()
                 done = True
             finally:
-                if not done and exchange.step is not Step.ENDED:
+                if not done and exchange.step is not _ENDED:
                     exchange.close()
             if traces is not None:
                 await traces.send_response_chunk_received(self.method, self.url, self._body)
@@ -334,7 +337,7 @@ class ClientResponse:
     @property
     def closed(self) -> bool:
         """Whether the response has let its connection go."""
-        return self._exchange.step is Step.ENDED
+        return self._exchange.step is _ENDED
 
     def release(self) -> Any:
         """Let the connection go: a small unread rest of the body is read away, a large one costs the connection."""
@@ -362,17 +365,16 @@ class ClientResponse:
         """Whether the request's body was sent. Deprecated: use `UploadTracker`."""
         return self._exchange.uploading is None
 
-    async def _leave(self, *, failed: bool) -> None:
+    def _leave(self, *, failed: bool) -> Awaitable[None]:
         """Leave the ``async with`` block (closing.md C8)."""
+        self._released = True
         exchange = self._exchange
-        if exchange.step is Step.ENDED:
-            self._released = True
-            return
+        if exchange.step is _ENDED:
+            return exchange.owner.nothing
         if failed:
-            self.close()
-            return
-        await exchange.finish_upload()
-        self.release()
+            exchange.close()
+            return exchange.owner.nothing
+        return exchange.leave()
 
     async def _replay(self, headers: Mapping[str, str]) -> ClientResponse:
         """Ask the same again, with some fields set (for event streams that reconnect)."""

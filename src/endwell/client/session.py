@@ -240,11 +240,10 @@ class ClientSession(Face):
         """Make a DELETE request. See `request`."""
         return RequestContext(self._request("DELETE", url, _origin=caller(), **kwargs))
 
-    async def _request(
+    def _request(
         self, method: str, str_or_url: StrOrURL, *, _origin: Origin | None = None, **kwargs: Any
-    ) -> ClientResponse:
-        options = self._defaults.merged(kwargs) if kwargs else self._defaults
-        return await perform(self, method, str_or_url, options, _origin)
+    ) -> Coroutine[Any, Any, ClientResponse]:
+        return perform(self, method, str_or_url, kwargs, _origin)
 
     async def _again(self, request: ClientRequest, fields: CIMultiDict[str]) -> ClientResponse:
         return await resend(self, request, fields)
