@@ -159,7 +159,7 @@ GOOD = {
     "http/__init__.py": "from endwell._version import __version__",
     "http/url.py": "from .other import y\nfrom endwell.lifetime import closing\nfrom ..lifetime.tasks import s",
     "lifetime/tasks.py": "try:\n    asyncio.create_task(asyncio.shield(x))\nexcept BaseException:\n    r._abort()",
-    "client/session.py": "import endwell.wire\nclass S:\n    def create_task(self): pass\n    def f(self): super()._stop()",
+    "client/session.py": "import endwell.wire\nclass S:\n    def create_task(self): super()._stop()",
     "wire/http1/parser.py": "from endwell.wire.websocket import z\nfrom ..websocket import z",
     "cli/get.py": "import endwell.client\n\ndef f(session):\n    session.create_task(g())",
     "http/long.py": "# Over 500 lines: a table that is one table\n"

@@ -363,16 +363,18 @@ async def test_a_deadline_that_passes_in_the_moment_the_connection_becomes_free(
 @pytest.mark.parametrize("passes", range(8))
 async def test_a_connection_that_opens_in_the_moment_its_time_is_up(passes: int, tls: bool) -> None:
     """It is closed, and `close()` does not wait for an end that no transport will tell of (uvloop tells none)."""
-    async with ScriptedPeer(silence, tls=server_context() if tls else None) as peer:
-        async with endwell.ClientSession(connector=endwell.TCPConnector(ssl=client_context())) as session:
-            request = asyncio.ensure_future(session.get(peer.url(), timeout=endwell.ClientTimeout(total=0.02)))
-            for _ in range(passes):
-                await asyncio.sleep(0)
-            time.sleep(0.04)  # blocks the loop on purpose: connection and deadline come in one pass
-            with pytest.raises(TimeoutError):
-                await request
-            async with asyncio.timeout(2):  # it takes no time at all; this only stops a failing test
-                await session.close()
+    async with (
+        ScriptedPeer(silence, tls=server_context() if tls else None) as peer,
+        endwell.ClientSession(connector=endwell.TCPConnector(ssl=client_context())) as session,
+    ):
+        request = asyncio.ensure_future(session.get(peer.url(), timeout=endwell.ClientTimeout(total=0.02)))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        time.sleep(0.04)  # blocks the loop on purpose: connection and deadline come in one pass
+        with pytest.raises(TimeoutError):
+            await request
+        async with asyncio.timeout(2):  # it takes no time at all; this only stops a failing test
+            await session.close()
 
 
 async def test_a_deep_queue_is_served_after_failures() -> None:

@@ -260,9 +260,11 @@ class _Call:
 
     def _redirect(self, response: ClientResponse, target: Target) -> Redirect | None:
         """Decide on the next hop; None when the response names none."""
-        location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
-        if location is None:
+        head = response._head
+        value = head.first(b"\r\nlocation:") or head.first(b"\r\nuri:")
+        if value is None:
             return None
+        location = value.decode("utf-8", "surrogateescape")
         done = False
         try:
             most = self.options.max_redirects

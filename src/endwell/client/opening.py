@@ -10,6 +10,7 @@ import asyncio
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from endwell.client.errors import (
@@ -29,7 +30,8 @@ from endwell.connection.http1 import ClientConnection
 from endwell.http.fields import render_fields
 from endwell.http.url import Target
 from endwell.lifetime import Resource
-from endwell.transport.errors import FingerprintMismatch, ProxyError, ResolveError, TlsCertificateError, TlsError
+from endwell.transport.address import addr_infos, literal_addresses
+from endwell.transport.errors import FingerprintMismatch, ProxyError, TlsCertificateError, TlsError
 from endwell.wire.http1 import Limits, ResponseHead
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from endwell.client.request import ClientRequest
     from endwell.client.tracing import Trace
     from endwell.connection.body import BodyStream
+    from endwell.transport.address import AddrInfo
     from endwell.transport.resolver import AbstractResolver, ResolveResult
 
 __all__ = ("Dialer", "Opening", "TcpDialer", "UnixDialer")
@@ -147,19 +150,23 @@ class _DialerBase(ABC):
     @abstractmethod
     async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection: ...
 
-    async def _attach(self, sock: socket.socket, key: Any, peer: str) -> ClientConnection:
-        """Make a connection of a connected socket, which it owns from then on."""
+    async def _attach(self, key: Any, peer: str, **where: Any) -> ClientConnection:
+        """Make a connection of a connected socket, which it owns from then on, or of one address (`where`).
+
+        It is in the tree from the start, so that a closing finds it; when this raises, nothing is left of it.
+        """
         core = self.core
         connection = ClientConnection(core, core, core.loop, key, peer)
         made = False
         try:
-            await core.loop.create_connection(lambda: connection, sock=sock)
+            await core.loop.create_connection(lambda: connection, **where)
             made = True
         finally:
             if not made:
                 if connection.transport is None:
                     connection.ended()
-                    sock.close()
+                    if "sock" in where:
+                        where["sock"].close()
                 else:
                     connection.discard()
         return connection
@@ -212,8 +219,9 @@ class TcpDialer(_DialerBase):
 
     async def _direct(self, target: Target, route: Route, request: ClientRequest) -> ClientConnection:
         key = route.connection_key
-        sock = await self._dial(target.host, target.port, request.traces, key, ClientConnectorError)
-        connection = await self._attach(sock, route.key, target.authority)
+        connection = await self._connect(
+            target.host, target.port, request.traces, route.key, target.authority, (key, ClientConnectorError)
+        )
         if target.secure:
             await self._secure(connection, route.ssl, route.server_hostname, target.port, key)
         return connection
@@ -226,10 +234,11 @@ class TcpDialer(_DialerBase):
         key = route.proxy_key
 
         async def dial(host: str, port: int) -> socket.socket:
-            return await self._dial(host, port, request.traces, key, ClientProxyConnectionError)
+            infos = await self._addresses(host, port, request.traces, key)
+            return await self._dial(infos, host, port, key, ClientProxyConnectionError)
 
         async def resolve(host: str, port: int) -> str:
-            return (await self._resolve(host, port, request.traces, key))[0]["host"]
+            return str((await self._addresses(host, port, request.traces, key))[0][4][0])
 
         try:
             sock = await open_socks(
@@ -237,7 +246,7 @@ class TcpDialer(_DialerBase):
             )
         except ProxyError as error:
             raise ClientProxyConnectionError(key, error) from error
-        connection = await self._attach(sock, route.key, target.authority)
+        connection = await self._attach(route.key, target.authority, sock=sock)
         if target.secure:
             await self._secure(connection, route.ssl, route.server_hostname, target.port, route.connection_key)
         return connection
@@ -247,8 +256,9 @@ class TcpDialer(_DialerBase):
         assert proxy is not None
         host, port = proxy.host or "", proxy.port or 80
         key = route.proxy_key
-        sock = await self._dial(host, port, request.traces, key, ClientProxyConnectionError)
-        connection = await self._attach(sock, route.key, target.authority)
+        connection = await self._connect(
+            host, port, request.traces, route.key, target.authority, (key, ClientProxyConnectionError)
+        )
         done = False
         try:
             if proxy.scheme == "https":
@@ -262,14 +272,37 @@ class TcpDialer(_DialerBase):
                 connection.discard()
         return connection
 
+    async def _connect(  # noqa: PLR0917
+        self,
+        host: str,
+        port: int,
+        traces: Trace | None,
+        key: Any,
+        peer: str,
+        failure: tuple[ConnectionKey, type[ClientConnectorError]],
+    ) -> ClientConnection:
+        """Connect to a name or an address; a single address needs no Happy Eyeballs, which cost more than the rest."""
+        infos = await self._addresses(host, port, traces, failure[0])
+        if len(infos) > 1 or self._local_addr is not None or self._socket_factory is not None:
+            return await self._attach(key, peer, sock=await self._dial(infos, host, port, *failure))
+        family, _, proto, _, address = infos[0]
+        try:
+            if len(address) == 4 and address[3]:  # a scope id has no place in create_connection
+                return await self._attach(key, peer, sock=await self._dial(infos, host, port, *failure))
+            return await self._attach(key, peer, host=address[0], port=address[1], family=family, proto=proto)
+        except OSError as error:
+            raise _mapped(error, *failure) from error
+
+    async def _addresses(self, host: str, port: int, traces: Trace | None, key: ConnectionKey) -> list[AddrInfo]:
+        known = _literal_infos(host, port, self.family)
+        return addr_infos(await self._resolve(host, port, traces, key)) if known is None else known
+
     async def _dial(
-        self, host: str, port: int, traces: Trace | None, key: ConnectionKey, failure: type[ClientConnectorError]
+        self, infos: list[AddrInfo], host: str, port: int, key: ConnectionKey, failure: type[ClientConnectorError]
     ) -> socket.socket:
-        from endwell.transport.address import addr_infos
         from endwell.transport.dial import open_tcp
 
         try:
-            infos = addr_infos(await self._resolve(host, port, traces, key))
             return await open_tcp(
                 infos,
                 host=host,
@@ -279,19 +312,10 @@ class TcpDialer(_DialerBase):
                 interleave=self._interleave,
                 socket_factory=self._socket_factory,
             )
-        except ClientError:
-            raise
         except OSError as error:
-            if isinstance(error, TimeoutError) and error.errno is None:
-                raise
-            raise failure(key, error) from error
+            raise _mapped(error, key, failure) from error
 
     async def _resolve(self, host: str, port: int, traces: Trace | None, key: ConnectionKey) -> Sequence[ResolveResult]:
-        from endwell.transport.address import literal_addresses
-
-        literal = literal_addresses(host, port, self.family)
-        if literal is not None:
-            return literal
         loop = self.core.loop
         if self._resolver is None:
             from endwell.transport.resolver import default_resolver
@@ -318,12 +342,8 @@ class TcpDialer(_DialerBase):
             if traces is not None:
                 await traces.send_dns_cache_miss(host)
             return await cache.share(host, port, ask, loop.time)
-        except ResolveError as error:
-            raise ClientConnectorDNSError(key, error) from error
         except OSError as error:
-            if isinstance(error, TimeoutError) and error.errno is None:
-                raise
-            raise ClientConnectorDNSError(key, error) from error
+            raise _mapped(error, key, ClientConnectorDNSError) from error
 
     async def _secure(
         self, connection: ClientConnection, ssl: Any, server_hostname: str, port: int, key: ConnectionKey
@@ -344,6 +364,7 @@ class TcpDialer(_DialerBase):
                 server_hostname=server_hostname,
                 shutdown_timeout=core.ssl_shutdown_timeout,
             )
+            connection.tls = connection.transport.get_extra_info("ssl_object")
             if fingerprint is not None:
                 fingerprint.check(connection.transport, server_hostname, port)
         except TlsCertificateError as error:
@@ -377,7 +398,21 @@ class UnixDialer(_DialerBase):
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise
             raise UnixClientConnectorError(self._path, key, error) from error
-        return await self._attach(sock, request.key, self._path)
+        return await self._attach(request.key, self._path, sock=sock)
+
+
+@lru_cache(maxsize=512)
+def _literal_infos(host: str, port: int, family: int) -> list[AddrInfo] | None:
+    """Give the addresses of what needs no resolver: an IP address, localhost; None for a name."""
+    literal = literal_addresses(host, port, family)
+    return None if literal is None else addr_infos(literal)
+
+
+def _mapped(error: OSError, key: ConnectionKey, failure: type[ClientConnectorError]) -> BaseException:
+    """Return the public error for one of the transport's; what is public, or a time-out of ours, as it is."""
+    if isinstance(error, ClientError) or (isinstance(error, TimeoutError) and error.errno is None):
+        return error
+    return failure(key, error)
 
 
 class _Tunnel:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from endwell.lifetime import Resource, State
 from endwell.transport.stream import Stream
+from endwell.transport.tls import ended_cleanly
 from endwell.wire.http1 import Limits, ProtocolError, ResponseHead, ResponseReader, TruncatedError
 from endwell.wire.http1.reader import Phase
 
 if TYPE_CHECKING:
+    from ssl import SSLObject
+
     from endwell.connection.body import BodyStream
 
 __all__ = ("ClientConnection", "ConnectionOwner", "ExchangeEvents")
@@ -61,10 +64,11 @@ class ClientConnection(Stream):
         uses: how many exchanges it has served.
         idle_since: loop time of its return to the pool.
         read_at: loop time of the last read, kept only while the exchange watches reads.
+        tls: the TLS object, when TLS is spoken.
 
     """
 
-    __slots__ = ("exchange", "idle_since", "key", "peer", "pool", "read_at", "reader", "tls_end", "uses")
+    __slots__ = ("exchange", "idle_since", "key", "peer", "pool", "read_at", "reader", "tls", "uses")
 
     def __init__(
         self, owner: Resource, pool: ConnectionOwner, loop: asyncio.AbstractEventLoop, key: Any, peer: str
@@ -78,6 +82,7 @@ class ClientConnection(Stream):
         self.uses = 0
         self.idle_since = 0.0
         self.read_at = 0.0
+        self.tls: SSLObject | None = None
 
     def describe(self) -> str:
         """See `Resource.describe`."""
@@ -171,7 +176,7 @@ class ClientConnection(Stream):
 
     def _orderly_end(self) -> bool:
         """Tell whether the peer's end of sending can be trusted to be its own (RFC 9112 section 9.8)."""
-        return True
+        return self.tls is None or ended_cleanly(self.tls)
 
     def _how_lost(self, exc: Exception | None) -> BaseException:
         reader = self.reader

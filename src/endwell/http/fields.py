@@ -18,7 +18,10 @@ __all__ = ("block_pairs", "check_field", "check_text", "multidict_of", "render_f
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN: Final = re.compile(r"[\r\n\0]")
 
-_names: dict[bytes, istr] = {}
+_RAW_LINE: Final = re.compile(rb"([^:\r\n]+):([^\r\n]*)\r\n")
+_LINE: Final = re.compile(r"([^:\r\n]+):[ \t]*([^\r\n]*)\r\n")
+
+_names: dict[str, istr] = {}
 _NAMES_MAX: Final = 1024
 
 
@@ -71,23 +74,21 @@ def render_fields(fields: CIMultiDict[str]) -> bytes:
 
 def block_pairs(block: bytes) -> RawHeaders:
     """Split a block of field lines (CRLF after each, no folding, checked by the wire) into names and values."""
-    pairs = []
-    for line in block.split(b"\r\n"):
-        if line:
-            name, _, value = line.partition(b":")
-            pairs.append((name, value.strip(b" \t")))
-    return tuple(pairs)
+    return tuple([(name, value.strip(b" \t")) for name, value in _RAW_LINE.findall(block)])
 
 
-def multidict_of(pairs: RawHeaders) -> CIMultiDictProxy[str]:
-    """Make the multidict of a block; bytes that are not UTF-8 are kept by surrogate escapes."""
-    fields: CIMultiDict[str] = CIMultiDict()
+def multidict_of(block: bytes) -> CIMultiDictProxy[str]:
+    """Make the multidict of such a block; bytes that are not UTF-8 are kept by surrogate escapes."""
+    text = block.decode("utf-8", "surrogateescape")
     known = _names
-    for raw, value in pairs:
+    fields = []
+    for raw, value in _LINE.findall(text):
         name = known.get(raw)
         if name is None:
-            name = istr(raw.decode("utf-8", "surrogateescape"))
+            name = istr(raw)
             if len(known) < _NAMES_MAX:
                 known[raw] = name
-        fields.add(name, value.decode("utf-8", "surrogateescape"))
-    return CIMultiDictProxy(fields)
+        fields.append((name, value))
+    if " \r\n" in text or "\t\r\n" in text:
+        fields = [(name, value.rstrip(" \t")) for name, value in fields]
+    return CIMultiDictProxy(CIMultiDict(fields))

@@ -1,7 +1,7 @@
 """TLS over a connected transport: contexts, fingerprints, session resumption, the handshake (RFC 8446, RFC 5246).
 
-Used by the connector, and for TLS inside the tunnel of a proxy. Resumption is for the contexts made here only: a user's
-own context is used as it is. (`ssl` costs nothing to import here: asyncio has imported it already.)
+Used by the connector, and for TLS inside the tunnel of a proxy. Sessions are resumed, also with a user's own context
+unless it has an ``sslobject_class`` of its own. (`ssl` costs nothing to import here: asyncio has imported it already.)
 """
 
 import asyncio
@@ -94,17 +94,20 @@ class _ResumingObject(ssl.SSLObject):
             raise
         except ssl.SSLError:
             if self._offered:
-                self.sessions.discard(
-                    self.server_hostname or ""
-                )  # should the session be the reason, the next try is without
+                self.sessions.discard(self._key)  # should the session be the reason, the next try is without
             raise
 
+    @property
+    def _key(self) -> str:
+        """Name the server and what is verified: a context may be made stricter after its first use."""
+        context = self.context
+        return f"{self.server_hostname} {int(context.verify_mode)} {context.check_hostname}"
+
     def _offer(self) -> None:
-        name = self.server_hostname
-        if not name or self.server_side:
+        if not self.server_hostname or self.server_side:
             self._looks_left = 0
             return
-        kept = self.sessions.get(name, time.monotonic())
+        kept = self.sessions.get(self._key, time.monotonic())
         if kept is not None:
             self.session, self._due = kept
             self._offered = True
@@ -124,7 +127,7 @@ class _ResumingObject(ssl.SSLObject):
         session = self.session
         if session is not None and (session.has_ticket or (session.id and self.version() != "TLSv1.3")):
             self._looks_left = 0
-            self.sessions.put(self.server_hostname or "", session, time.monotonic())
+            self.sessions.put(self._key, session, time.monotonic())
 
 
 def resume_sessions(context: ssl.SSLContext) -> SessionCache:
@@ -219,9 +222,11 @@ def context_for(choice: bool | ssl.SSLContext | Fingerprint | None) -> tuple[ssl
     """Return context and fingerprint for an ``ssl=`` argument; TypeError for anything else.
 
     True and None verify; False does not; a Fingerprint does not but is to be checked after the handshake; a context is
-    used as it is.
+    used as it is, but that its sessions are resumed unless it has an ``sslobject_class`` of its own.
     """
     if isinstance(choice, ssl.SSLContext):
+        if choice.sslobject_class is ssl.SSLObject:
+            resume_sessions(choice)
         return choice, None
     if choice is None or choice is True:
         return default_context(), None

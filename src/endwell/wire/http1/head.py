@@ -76,7 +76,7 @@ class ResponseHead:
     def headers(self) -> CIMultiDictProxy[str]:
         """The fields as a multidict."""
         if self._headers is None:
-            self._headers = multidict_of(self.raw_headers)
+            self._headers = multidict_of(self.raw[self.raw.index(b"\r\n") + 2 :])
         return self._headers
 
     def has(self, key: bytes) -> bool:
