@@ -164,6 +164,19 @@ async def test_a_connect_time_out_is_over_when_connected() -> None:
             assert await response.text() == "released"
 
 
+async def test_connect_counts_from_the_wish_for_a_connection() -> None:
+    """Not from the beginning of the call: a middleware, or a redirect, may have taken its time before."""
+
+    async def slowly(request: Any, handler: Any) -> Any:
+        await asyncio.sleep(2 * SHORT)
+        return await handler(request)
+
+    async with EchoServer() as server, endwell.ClientSession() as session:
+        kwargs: Any = {"middlewares": [slowly], "timeout": timeout(connect=SHORT)}
+        async with session.get(server.url("/redirect/302?to=/"), **kwargs) as response:
+            assert await response.text() == "hello"
+
+
 # -- sock_read
 
 

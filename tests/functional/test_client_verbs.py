@@ -448,6 +448,48 @@ async def test_a_jar_of_the_user() -> None:
         assert url == URL(server.url("/set-cookie?a=1"))
 
 
+# -- credentials
+
+
+async def test_credentials_of_the_url() -> None:
+    async with EchoServer() as server, endwell.ClientSession() as session:
+        url = server.url("/basic/user/p%C3%A4ss").replace("//", "//user:p%C3%A4ss@", 1)
+        async with session.get(url) as response:
+            assert await response.text() == "welcome"
+            assert "user" not in str(response.url.authority)
+        with pytest.raises(ValueError, match="AUTHORIZATION"):
+            await session.get(url, headers={"Authorization": "Basic x"})
+
+
+@pytest.mark.parametrize("base", [False, True])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_credentials_of_the_session(base: bool, method: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        auth = endwell.BasicAuth("user", "pass")
+    async with EchoServer() as server, EchoServer() as other:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            session = endwell.ClientSession(server.url("/") if base else None, auth=auth)
+        async with session:
+            assert session.auth == auth
+            async with session.request(method, server.url("/basic/user/pass")) as response:
+                assert await response.text() == "welcome"
+            async with session.request(method, other.url("/basic/user/pass")) as response:
+                assert response.status == (401 if base else 200)
+
+
+async def test_credentials_of_the_call() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        auth = endwell.BasicAuth("user", "pass")
+        async with EchoServer() as server, endwell.ClientSession() as session:
+            async with session.get(server.url("/basic/user/pass"), auth=auth) as response:
+                assert await response.text() == "welcome"
+            with pytest.raises(ValueError, match="AUTHORIZATION"):
+                await session.get(server.url("/"), auth=auth, headers={"Authorization": "Basic x"})
+
+
 # -- odds and ends
 
 

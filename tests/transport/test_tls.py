@@ -135,7 +135,15 @@ def test_contexts() -> None:
     assert tls.context_for(pinned) == (unverified, pinned)
     mine = client_context()
     assert tls.context_for(mine) == (mine, None)
-    assert mine.sslobject_class is None or not issubclass(mine.sslobject_class, tls._ResumingObject)
+    assert issubclass(mine.sslobject_class, tls._ResumingObject)
+
+    class Own(ssl.SSLObject):
+        pass
+
+    own = client_context()
+    own.sslobject_class = Own
+    assert tls.context_for(own) == (own, None)
+    assert own.sslobject_class is Own
     for wrong in (1, 0, "yes", b""):
         with pytest.raises(TypeError):
             tls.context_for(wrong)  # type: ignore[arg-type] # that is the point

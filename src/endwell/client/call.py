@@ -329,8 +329,9 @@ async def send(request: ClientRequest) -> ClientResponse:
         exchange = ClientExchange(core, connector, request, request.options, request.due)
         try:
             now = request.began
+            key = request.key
             data = request.render()
-            connection = connector.pool.take(request.key, now, fresh=again)
+            connection = connector.pool.take(key, now, fresh=again)
             if isinstance(connection, Decision) or request.traces is not None:
                 connection = await connector.acquire(request, exchange, now, connection)
             if request.outgoing is None and request.traces is None:

@@ -105,10 +105,8 @@ class ClientRequest:
     def headers(self) -> CIMultiDict[str]:
         """The fields that will be sent (Host is added when it is not among them)."""
         if self._fields is None:
-            fields = self._fields = self.session._plain_fields()
-            self._add_cookies(fields)
-            self._frame(fields)
-        return self._fields
+            self._frame(self._spell_out())
+        return self._spell_out()
 
     @property
     def version(self) -> HttpVersion:
@@ -241,7 +239,7 @@ class ClientRequest:
             ValueError: credentials in two places, or a body that contradicts the fields.
 
         """
-        fields = self.headers
+        fields = self._spell_out()
         if auth is not None:
             if hdrs.AUTHORIZATION in fields:
                 message = "Cannot combine AUTHORIZATION header with AUTH argument or credentials encoded in URL"
@@ -277,6 +275,14 @@ class ClientRequest:
         if self.version == (1, 0):
             line = line.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1)
         return method.encode() + line + render_fields(fields) + b"\r\n"
+
+    def _spell_out(self) -> CIMultiDict[str]:
+        """Give the fields; a plain request has them made now."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = self.session._plain_fields()
+            self._add_cookies(fields)
+        return fields
 
     def _frame(self, fields: CIMultiDict[str]) -> None:
         """Say in the fields how the body is delimited and what it is."""
