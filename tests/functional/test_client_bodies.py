@@ -260,9 +260,7 @@ async def test_compress(compress: Any, name: str, undo: Any, make: Any) -> None:
 async def test_compress_with_a_content_encoding_is_refused() -> None:
     async with endwell.ClientSession() as session:
         with pytest.raises(ValueError, match="Content-Encoding"):
-            await session.post(
-                "http://127.0.0.1:9/", data=b"x", compress=True, headers={"Content-Encoding": "deflate"}
-            )
+            await session.post("http://127.0.0.1:9/", data=b"x", compress=True, headers={"Content-Encoding": "deflate"})
 
 
 async def test_a_content_encoding_of_the_user_is_left_alone() -> None:
@@ -363,7 +361,12 @@ async def test_a_multipart_writer() -> None:
     assert request.get("Content-Type") == "multipart/mixed; boundary=frontier"
     assert request.get("Content-Length") == str(len(request.body))
     parts = request.body.split(b"--frontier")
-    assert [part.partition(b"\r\n\r\n")[2] for part in parts[1:-1]] == [b"text\r\n", b'{"a": 1}\r\n', b"b=2\r\n", b"bytes\r\n"]
+    assert [part.partition(b"\r\n\r\n")[2] for part in parts[1:-1]] == [
+        b"text\r\n",
+        b'{"a": 1}\r\n',
+        b"b=2\r\n",
+        b"bytes\r\n",
+    ]
     assert b"X-Own: 1\r\n" in parts[4]
 
 

@@ -86,9 +86,8 @@ async def test_an_ipv6_literal() -> None:
 
         six = await loop.create_server(lambda: Connection(server), "::1", 0)
         port = six.sockets[0].getsockname()[1]
-        async with endwell.ClientSession() as session:
-            async with session.get(f"http://[::1]:{port}/echo") as response:
-                assert dict((await response.json())["headers"])["Host"] == f"[::1]:{port}"
+        async with endwell.ClientSession() as session, session.get(f"http://[::1]:{port}/echo") as response:
+            assert dict((await response.json())["headers"])["Host"] == f"[::1]:{port}"
         six.close()
 
 

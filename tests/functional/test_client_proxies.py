@@ -269,7 +269,9 @@ async def test_netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def socks_server(*, auth: tuple[bytes, bytes] | None = None, reply: int = 0) -> AsyncIterator[tuple[str, list[Any]]]:
+async def socks_server(
+    *, auth: tuple[bytes, bytes] | None = None, reply: int = 0
+) -> AsyncIterator[tuple[str, list[Any]]]:
     """A SOCKS5 and SOCKS4a server (RFC 1928, RFC 1929); gives its address and the targets it was asked for."""
     asked: list[Any] = []
     tasks: set[Any] = set()

@@ -188,7 +188,9 @@ async def test_locations_that_are_refused(location: str, error: Any) -> None:
 async def test_secrets_stay_with_their_origin() -> None:
     async with EchoServer() as other, EchoServer() as server, endwell.ClientSession() as session:
         target = f"/redirect/307?to={other.url('/redirect/307?to=' + server.url('/echo'))}"
-        async with session.get(server.url(target), headers={**SECRETS, "X-Own": "1"}, cookies={"b": "secret"}) as response:
+        async with session.get(
+            server.url(target), headers={**SECRETS, "X-Own": "1"}, cookies={"b": "secret"}
+        ) as response:
             facts = await response.json()
         assert server.requests[0].get("Authorization") == "Basic c2VjcmV0"
         assert "b=secret" in (server.requests[0].get("Cookie") or "")

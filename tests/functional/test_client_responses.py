@@ -460,5 +460,3 @@ async def test_a_request_class_of_ones_own() -> None:
         async with session.get(server.url("/")) as response:
             assert await response.text() == "hello"
     assert [request.url.path for request in made] == ["/"]
-
-

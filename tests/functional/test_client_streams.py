@@ -226,10 +226,13 @@ async def test_read_bufsize_holds_the_peer_back(where: str) -> None:
 async def test_auto_decompress_off(where: str) -> None:
     packed = gzip.compress(LINES)
     by_session, by_call = ({"auto_decompress": False}, {}) if where == "session" else ({}, {"auto_decompress": False})
-    async with serving(packed, **{"Content-Encoding": "gzip"}) as server, endwell.ClientSession(**by_session) as session:
-        async with session.get(server.url("/a"), **by_call) as response:
-            assert await response.read() == packed
-            assert response.headers["Content-Encoding"] == "gzip"
+    async with (
+        serving(packed, **{"Content-Encoding": "gzip"}) as server,
+        endwell.ClientSession(**by_session) as session,
+        session.get(server.url("/a"), **by_call) as response,
+    ):
+        assert await response.read() == packed
+        assert response.headers["Content-Encoding"] == "gzip"
 
 
 async def test_auto_decompress_on_for_a_call() -> None:

@@ -118,9 +118,7 @@ async def test_a_peer_that_does_not_accept(which: str) -> None:
 async def test_a_peer_that_is_silent_in_the_handshake(which: str) -> None:
     async with ScriptedPeer(silence) as peer, endwell.ClientSession() as session:
         with pytest.raises(endwell.ConnectionTimeoutError):
-            await session.get(
-                peer.url(scheme="https"), ssl=client_context(), timeout=timeout(**{which: SHORT})
-            )
+            await session.get(peer.url(scheme="https"), ssl=client_context(), timeout=timeout(**{which: SHORT}))
 
 
 async def test_connect_in_the_queue() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import endwell
 from tests.support.echo import EchoServer
-from tests.support.peer import PeerConnection, ScriptedPeer, answer_fine
+from tests.support.peer import PeerConnection, ScriptedPeer
 from tests.support.tls import careless_context, client_context, fingerprint, server_context
 
 

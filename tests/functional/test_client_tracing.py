@@ -241,7 +241,10 @@ async def test_a_listener_that_raises() -> None:
         config = endwell.TraceConfig()
         getattr(config, signal).append(fails)
         connector = endwell.TCPConnector(limit=1)
-        async with EchoServer() as server, endwell.ClientSession(trace_configs=[config], connector=connector) as session:
+        async with (
+            EchoServer() as server,
+            endwell.ClientSession(trace_configs=[config], connector=connector) as session,
+        ):
             for _ in range(2):  # the slot comes back
                 with pytest.raises(KeyError):
                     await session.get(server.url("/"))

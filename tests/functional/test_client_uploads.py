@@ -266,14 +266,16 @@ async def test_an_upload_holds_bounded_memory() -> None:
 
     async def body() -> AsyncIterator[bytes]:
         nonlocal made
-        for _ in range(1000):
+        for _ in range(500):
             made += 1
             yield bytes(65536)
 
     async def script(conn: PeerConnection) -> None:
         await conn.read_head()
         await go.wait()
-        await conn.read_chunked()
+        end = b""
+        while not end.endswith(b"\r\n0\r\n\r\n"):
+            end = (end + await conn.read())[-7:]
         await conn.answer()
 
     async with ScriptedPeer(script) as peer, endwell.ClientSession() as session:
@@ -283,8 +285,8 @@ async def test_an_upload_holds_bounded_memory() -> None:
             previous = made
             for _ in range(50):
                 await asyncio.sleep(0)
-        assert made < 500
+        assert made < 250
         go.set()
         async with await request as response:
             assert await response.text() == "fine"
-    assert made == 1000
+    assert made == 500

@@ -117,7 +117,7 @@ async def test_a_body_up_to_the_close_is_whole_when_the_peer_takes_leave(tls: bo
 
 async def test_a_body_up_to_the_close_over_tls_needs_close_notify() -> None:
     script = answer_with(OK + b"\r\nhello", then=_cut)
-    await goes_wrong(script, endwell.ClientPayloadError, "tls|ssl|close_notify|trunc|without", tls=True)
+    await goes_wrong(script, endwell.ClientPayloadError, "tls|ssl|close_notify|trunc|cut|incomplete", tls=True)
 
 
 @TLS

@@ -6,6 +6,7 @@ The shortest way through is that of a plain GET that meets an idle connection; e
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
@@ -183,30 +184,23 @@ class _Call:
     async def run(self, target: Target, response: ClientResponse | None = None) -> ClientResponse:
         """Run all hops; `response` is that of the first one when it is there already."""
         session, options = self.session, self.options
-        if not options.plain or not session._plain:
-            self.fields = self.fields or merge_headers(
-                session._plain_fields(options.skip_auto_headers), options.headers
-            )
-            self.outgoing = self.outgoing or outgoing_of(options, session)
+        if response is None:
+            if self.fields is None and not (options.plain and session._plain):
+                defaults = session._plain_fields(options.skip_auto_headers)
+                self.fields = merge_headers(defaults, options.headers)
+            if self.outgoing is None:
+                self.outgoing = outgoing_of(options, session)
         if session._default_auth is not None and self.auth is None and session._auth_applies(target):
             self.auth = session._default_auth
-        while True:
-            if response is None:
-                request = self._request(target)
-                if options.middlewares:
-                    response = await build_client_middlewares(send, options.middlewares)(request)
-                else:
-                    response = await send(request)
-            response._history = tuple(self.history)
-            if response.status not in REDIRECTS or not options.allow_redirects:
-                break
-            redirect = self._redirect(response, target)
-            if redirect is None:
-                break
-            target = await self._follow(response, redirect)
-            response = None
-        if self.outgoing is not None and response._exchange.uploading is None:
-            await self.outgoing.close()
+        done = False
+        try:
+            response = await self._hops(target, response)
+            done = True
+        finally:
+            if self.outgoing is not None and not done:
+                await self.outgoing.close()
+        if self.outgoing is not None:
+            await response._exchange.close_body(self.outgoing)
         check = options.raise_for_status
         if check is None:
             check = session._raise_for_status
@@ -226,25 +220,45 @@ class _Call:
         """Run, and tell the trace configs of start, end and failure."""
         headers = merge_headers(self.session._plain_fields(), self.options.headers)
         await traces.send_request_start(self.method, target.url, headers)
+        response = None
         try:
             response = await self.run(target)
-        except Exception as error:
-            await traces.send_request_exception(self.method, target.url, headers, error)
-            raise
+        finally:
+            error = sys.exc_info()[1]
+            if response is None and error is not None:
+                await traces.send_request_exception(self.method, target.url, headers, error)
         await traces.send_request_end(response.method, response.url, headers, response)
         return response
+
+    async def _hops(self, target: Target, response: ClientResponse | None) -> ClientResponse:
+        """Go from hop to hop; return the last response."""
+        while True:
+            options = self.options
+            if response is None:
+                request = self._request(target)
+                if options.middlewares:
+                    response = await build_client_middlewares(send, options.middlewares)(request)
+                else:
+                    response = await send(request)
+            response._history = tuple(self.history)
+            if response.status not in REDIRECTS or not options.allow_redirects:
+                return response
+            redirect = self._redirect(response, target)
+            if redirect is None:
+                return response
+            target = await self._follow(response, redirect)
+            response = None
 
     def _request(self, target: Target) -> ClientRequest:
         """Make the request of one hop."""
         session, options = self.session, self.options
-        auth = self.auth
-        url = target.real_url
-        if url is not target.url and (url.raw_user is not None or url.raw_password is not None):
-            if auth is not None and not self.history:
+        if target.credentials is not None:
+            if self.auth is not None and not self.history:
                 message = "Cannot combine AUTH argument with credentials encoded in URL"
                 raise ValueError(message)
-            auth = BasicAuth._quiet(url.user or "", url.password or "", "utf-8")
-        elif auth is None and session.trust_env and not (self.fields and hdrs.AUTHORIZATION in self.fields):
+            self.auth = BasicAuth._quiet(*target.credentials, "utf-8")
+        auth = self.auth
+        if auth is None and session.trust_env and not (self.fields and hdrs.AUTHORIZATION in self.fields):
             auth = netrc_auth(target.host)
         fields = self.fields
         if fields is not None:
@@ -292,6 +306,8 @@ class _Call:
             await self.traces.send_request_redirect(self.method, response.url, response._request.headers, response)
         await response._leave(failed=False)
         self.history.append(response)
+        if self.fields is None and not redirect.same_origin:
+            self.fields = self.session._plain_fields()  # the session's own fields may hold credentials, too
         if self.fields is not None:
             strip_fields(self.fields, redirect)
         if not redirect.same_origin:
@@ -328,13 +344,13 @@ async def send(request: ClientRequest) -> ClientResponse:
             refuse_unless_admitted(session)
         exchange = ClientExchange(core, connector, request, request.options, request.due)
         try:
-            now = request.began
+            now = core.loop.time()
             key = request.key
             data = request.render()
             connection = connector.pool.take(key, now, fresh=again)
             if isinstance(connection, Decision) or request.traces is not None:
                 connection = await connector.acquire(request, exchange, now, connection)
-            if request.outgoing is None and request.traces is None:
+            if request.outgoing is None and request.traces is None and request.options.upload_tracker is None:
                 await exchange.start(connection, data)
             else:
                 await _start_and_tell(request, exchange, connection, data)
@@ -361,6 +377,9 @@ async def _start_and_tell(
     traces, outgoing = request.traces, request.outgoing
     if outgoing is None:
         waiter = exchange.start(connection, data)
+        if request.options.upload_tracker is not None:
+            request.options.upload_tracker._begin(None)
+            request.options.upload_tracker._end(None)
     else:
         waiter = _start_with_body(request, exchange, connection, data, outgoing)
     if traces is not None:
@@ -375,11 +394,10 @@ def _start_with_body(
 ) -> Any:
     options, traces = request.options, request.traces
     small = outgoing.at_once
-    if small is not None and not options.expect100:
+    if small is not None and not request.expects:
         waiter = exchange.start(connection, data + small)
         if options.upload_tracker is not None:
-            options.upload_tracker._begin()
-            options.upload_tracker.bytes_written = len(small)
+            options.upload_tracker._begin(None, len(small))
             options.upload_tracker._end(None)
         return waiter
     waiter = exchange.start(connection, data)
@@ -396,7 +414,7 @@ def _start_with_body(
         outgoing.length,
         chunked=outgoing.chunked,
         coding=outgoing.coding,
-        expect=options.expect100,
+        expect=request.expects,
         on_chunk=on_chunk,
     )
     return waiter

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from endwell.client.connections import ConnectorCore
     from endwell.client.core import SessionCore
     from endwell.client.options import RequestOptions
+    from endwell.client.outgoing import Outgoing
     from endwell.client.request import ClientRequest
     from endwell.http.codings import Decoder
     from endwell.http.payload import Payload
@@ -88,6 +89,7 @@ class ClientExchange:
     _upload: asyncio.Task[None] | None = None
     _continue: asyncio.Future[bool] | None = None
     _opening: asyncio.Timeout | None = None
+    _closes: Outgoing | None = None
     _away = False
     _late: Any = None
 
@@ -197,7 +199,7 @@ class ClientExchange:
             writer.enable_chunking()
         tracker = self.options.upload_tracker
         if tracker is not None:
-            tracker._begin()
+            tracker._begin(writer)
         if expect:
             self._continue = self.owner.loop.create_future()
         self._upload = spawn(
@@ -275,6 +277,13 @@ class ClientExchange:
         """The task that sends the body, while it does."""
         return self._upload if self._upload is not None and not self._upload.done() else None
 
+    async def close_body(self, outgoing: Outgoing) -> None:
+        """Close the body of the call, as soon as it is sent."""
+        if self.uploading is None:
+            await outgoing.close()
+        else:
+            self._closes = outgoing
+
     async def leave(self) -> None:
         """Send the rest of the request's body, unless the peer wants to hear no more; then release (closing.md C8)."""
         upload = self.uploading
@@ -334,7 +343,8 @@ class ClientExchange:
             self.close()
         elif self.watches_reads and self.connection is not None:
             gap = self.options.timeout.sock_read or NEVER
-            self.due = min(self._total_due, self.connection.read_at + gap)
+            ours = self.uploading is not None or (self.body is not None and self.body.paused)
+            self.due = min(self._total_due, (now if ours else self.connection.read_at) + gap)
             if self.due <= now:
                 self.fail(
                     SocketTimeoutError(f"Timeout on reading data from socket: {self.describe()}, sock_read={gap} s")
@@ -424,10 +434,11 @@ class ClientExchange:
                 self.fail(_upload_error(error))
         finally:
             if tracker is not None:
-                tracker.bytes_written = writer.output_size
                 tracker._end(None if writer.ended else UploadAbortedError("The upload was cut short"))
-            await payload.close()
-        if self.watches_reads:
+            if self._closes is not None:
+                await self._closes.close()
+        if self.watches_reads and self.connection is not None:
+            self.connection.read_at = self.owner.loop.time()
             self._watch()
         if self.complete and self.step is not _ENDED:
             self._end(reusable=writer.ended)

@@ -262,7 +262,7 @@ class TcpDialer(_DialerBase):
         done = False
         try:
             if proxy.scheme == "https":
-                await self._secure(connection, self.ssl, host, port, key)
+                await self._secure(connection, route.ssl, host, port, key)
             if route.tunnel:
                 await _Tunnel(connection, request, route).open()
                 await self._secure(connection, route.ssl, route.server_hostname, target.port, route.connection_key)
@@ -285,6 +285,8 @@ class TcpDialer(_DialerBase):
         infos = await self._addresses(host, port, traces, failure[0])
         if len(infos) > 1 or self._local_addr is not None or self._socket_factory is not None:
             return await self._attach(key, peer, sock=await self._dial(infos, host, port, *failure))
+        if not infos:
+            raise ClientConnectorDNSError(failure[0], OSError(f"the resolver gave no address for {host}"))
         family, _, proto, _, address = infos[0]
         try:
             if len(address) == 4 and address[3]:  # a scope id has no place in create_connection

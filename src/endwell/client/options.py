@@ -14,6 +14,7 @@ from yarl import URL
 from endwell.client.auth import BasicAuth
 from endwell.client.timeouts import DEFAULT_TIMEOUT, ClientTimeout
 from endwell.http.typedefs import LooseCookies, LooseHeaders, Query, StrOrURL
+from endwell.lifetime import caller
 from endwell.wire.http1 import Limits
 
 if TYPE_CHECKING:
@@ -121,6 +122,12 @@ class RequestOptions:
 _Check = Callable[[dict[str, Any], str, Any], None]
 
 
+def _deprecated(message: str) -> None:
+    """Warn at the place of the call, which a stack level cannot name: the call may be awaited elsewhere."""
+    place = caller()
+    warnings.warn_explicit(message, DeprecationWarning, place.filename, place.lineno)
+
+
 def _any(values: dict[str, Any], name: str, value: Any) -> None:
     values[name] = value
 
@@ -136,11 +143,7 @@ def _timeout(values: dict[str, Any], name: str, value: Any) -> None:
     if value is None:
         value = ClientTimeout()
     elif not isinstance(value, ClientTimeout):
-        warnings.warn(
-            "A number as timeout is deprecated: write timeout=ClientTimeout(total=...)",
-            DeprecationWarning,
-            stacklevel=5,
-        )
+        _deprecated("A number as timeout is deprecated: write timeout=ClientTimeout(total=...)")
         value = ClientTimeout(total=value)
     values[name] = value
 
@@ -170,7 +173,7 @@ def _old_ssl(values: dict[str, Any], name: str, value: Any) -> None:
     """Take one of the three arguments that `ssl` replaced."""
     if value is None or (name == "verify_ssl" and value is True):
         return
-    warnings.warn(f"{name} is deprecated, use ssl=... instead", DeprecationWarning, stacklevel=5)
+    _deprecated(f"{name} is deprecated, use ssl=... instead")
     if name == "verify_ssl":
         value = False
     elif name == "fingerprint":

@@ -57,6 +57,18 @@ class Outgoing:
         """
         if value is None:
             return None
+        if getattr(value, "closed", False) is True:
+            message = "The body is a file that is closed: open it for each request, or give its bytes"
+            raise ValueError(message)
+        outgoing = cls._made_of(value)
+        if options.compress:
+            outgoing.coding = "deflate" if options.compress is True else options.compress
+        if options.chunked:
+            outgoing.chunked = True
+        return outgoing
+
+    @classmethod
+    def _made_of(cls, value: Any) -> Outgoing:
         if not PAYLOAD_REGISTRY.customized:
             kind = type(value)
             if kind is bytes and len(value) <= _AT_ONCE:
@@ -86,6 +98,9 @@ class Outgoing:
 
         """
         if self.coding:
+            if hdrs.CONTENT_ENCODING in fields:
+                message = "compress can not be set if Content-Encoding header is set"
+                raise ValueError(message)
             fields[hdrs.CONTENT_ENCODING] = self.coding
         elif self.data is None and self.payload is not None and self.payload._headers:
             for name, value in self.payload.headers.items():
@@ -142,24 +157,15 @@ class Outgoing:
 
 def outgoing_of(options: RequestOptions, session: ClientSession) -> Outgoing | None:
     """Make the body of a call from its ``data``, ``json``, ``compress`` and ``chunked``."""
-    outgoing: Outgoing | None
-    if options.json is not None:
-        if session._json_serialize_bytes is not None:
-            data = session._json_serialize_bytes(options.json)
-        else:
-            data = session._json_serialize(options.json).encode("utf-8")
-        if len(data) <= _AT_ONCE:
-            outgoing = Outgoing(data, None, "application/json")
-        else:
-            outgoing = Outgoing(None, BytesPayload(data, content_type="application/json"), "application/json")
+    if options.json is None:
+        return None if options.data is None else Outgoing.of(options.data, options)
+    if session._json_serialize_bytes is not None:
+        data = session._json_serialize_bytes(options.json)
     else:
-        outgoing = Outgoing.of(options.data, options)
-    if outgoing is not None:
-        if options.compress:
-            outgoing.coding = "deflate" if options.compress is True else options.compress
-        if options.chunked:
-            outgoing.chunked = True
-    return outgoing
+        data = session._json_serialize(options.json).encode("utf-8")
+    if len(data) <= _AT_ONCE and not options.compress and not options.chunked:
+        return Outgoing(data, None, "application/json")
+    return Outgoing.of(BytesPayload(data, content_type="application/json"), options)
 
 
 def _payload_of(value: Any) -> Payload:

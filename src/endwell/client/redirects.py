@@ -63,6 +63,8 @@ def decide(status: int, method: str, url: URL, location: str, *, requote: bool, 
         ) from error
     if target.scheme and target.scheme not in _SCHEMES:
         raise NonHttpUrlRedirectClientError(location)
+    if target.scheme and not target.raw_host:
+        raise InvalidUrlRedirectClientError(location, "Invalid redirect URL origin")
     if not target.absolute:
         try:
             target = url.join(target)

@@ -44,6 +44,7 @@ class ClientRequest:
         body: what is sent after them; change it by `update_body`.
         session: whose request it is.
         options: the arguments of the call.
+        expects: whether the body waits for the peer's 100 (Continue).
 
     """
 
@@ -53,8 +54,8 @@ class ClientRequest:
     DEFAULT_HEADERS: ClassVar = {hdrs.ACCEPT: "*/*"}
 
     __slots__ = (
-        "_fields", "_info", "_lines", "_outgoing", "_route", "began", "due", "method", "options", "origin", "session",
-        "target", "traces",
+        "_fields", "_info", "_lines", "_outgoing", "_route", "began", "due", "expects", "method", "options", "origin",
+        "session", "target", "traces",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  # keywords cost, and this is the hot path
@@ -78,6 +79,7 @@ class ClientRequest:
         self.began = began
         self.due = due
         self.traces = traces
+        self.expects = False
         self._lines = b""
         self._outgoing: Outgoing | None = None
         self._route: Route | None = None
@@ -249,6 +251,7 @@ class ClientRequest:
         self._frame(fields)
         if self.options.expect100:
             fields[hdrs.EXPECT] = "100-continue"
+        self.expects = fields.get(hdrs.EXPECT, "").lower() == "100-continue"
 
     def render(self) -> bytes:
         """Give the head as bytes.

@@ -108,7 +108,8 @@ def find_route(target: Target, options: RequestOptions, session: ClientSession) 
     proxy = options.proxy
     credentials: Credentials | None = None
     if proxy is not None:
-        proxy, credentials = split_credentials(check_proxy(URL(proxy)))
+        proxy, credentials = split_credentials(URL(proxy))
+        proxy = check_proxy(proxy)
         if options.proxy_auth is not None:
             credentials = Credentials(options.proxy_auth.login, options.proxy_auth.password)
     elif session.trust_env and (found := proxy_from_environment(target.url)) is not None:

@@ -47,7 +47,16 @@ DEFAULT_CLOSE_TIMEOUT: Final = 10.0
 
 USER_AGENT: Final = f"Python/{sys.version_info[0]}.{sys.version_info[1]} endwell/{__version__}"
 
-_BODYLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_NOT_PLAIN: Final = (
+    hdrs.HOST,
+    hdrs.COOKIE,
+    hdrs.CONTENT_LENGTH,
+    hdrs.CONTENT_TYPE,
+    hdrs.CONTENT_ENCODING,
+    hdrs.TRANSFER_ENCODING,
+    hdrs.EXPECT,
+)
+"""Fields that, as defaults of a session, have to be reconciled with each request."""
 
 
 class ClientSession(Face):
@@ -150,11 +159,11 @@ class ClientSession(Face):
             "decompress_limit": decompress_limit,
             "decompress_ratio": decompress_ratio,
             "middlewares": tuple(middlewares),
+            "proxy": proxy,
+            "proxy_auth": proxy_auth,
         }
-        if proxy is not None:
-            given.update(proxy=proxy, proxy_auth=proxy_auth)
         self._defaults = RequestOptions().merged(given)
-        self._defaults.plain = True
+        self._defaults.plain = self._defaults.direct = True
         self._direct = proxy is None and not trust_env
         self._version = version
         self._default_auth = auth
@@ -167,7 +176,6 @@ class ClientSession(Face):
         self._trust_env = trust_env
         self._requote_redirect_url = requote_redirect_url
         self._fallback_charset_resolver = fallback_charset_resolver
-        self._bodyless = _BODYLESS
         self._skip_auto_headers = frozenset(map(istr, skip_auto_headers or ()))
         self._skip_names = frozenset(name.lower() for name in self._skip_auto_headers)
         self._default_headers: CIMultiDict[str] = merge_headers(None, headers)
@@ -184,7 +192,14 @@ class ClientSession(Face):
             raise RuntimeError(message)
         self._connector_face: BaseConnector | None = connector
         self._schemes = connector.allowed_protocol_schema_set
-        self._plain = self._direct and hdrs.HOST not in self._default_headers and tuple(version) == (1, 1)
+        self._plain = (
+            self._direct
+            and tuple(version) == (1, 1)
+            and auth is None
+            and not self._trace_configs
+            and "content-type" not in self._skip_names
+            and not any(name in self._default_headers for name in _NOT_PLAIN)
+        )
         self._tail = render_fields(self._plain_fields()) + b"\r\n"
         self._core = SessionCore(type(self).__name__, running, close_timeout, connector, connector_owner)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from endwell.client.errors import UploadAbortedError
+    from endwell.connection.writer import BodyWriter
 
 __all__ = ("UploadTracker",)
 
@@ -15,21 +16,26 @@ class UploadTracker:
     """Given to a request as ``upload_tracker=``, tells what became of its body.
 
     Attributes:
-        bytes_written: bytes handed to the transport in the last attempt, framing included.
         attempts: how often the body was sent: redirects, retries and authentication repeat it.
 
     """
 
-    __slots__ = ("_future", "attempts", "bytes_written")
+    __slots__ = ("_future", "_size", "_writer", "attempts")
 
     def __init__(self) -> None:
-        self.bytes_written = 0
         self.attempts = 0
+        self._size = 0
+        self._writer: BodyWriter | None = None
         self._future: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         done = self._future is not None and self._future.done()
         return f"<UploadTracker {self.bytes_written} bytes in attempt {self.attempts}, {'ended' if done else 'open'}>"
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of the body that the transport took in the last attempt: coded as they go out, without framing."""
+        return self._size if self._writer is None else self._writer.body_size
 
     @property
     def upload_complete(self) -> asyncio.Future[None]:
@@ -41,13 +47,17 @@ class UploadTracker:
             self._future = asyncio.get_running_loop().create_future()
         return self._future
 
-    def _begin(self) -> None:
+    def _begin(self, writer: BodyWriter | None, size: int = 0) -> None:
         self.attempts += 1
-        self.bytes_written = 0
+        self._writer = writer
+        self._size = size
         if self._future is not None and self._future.done():
             self._future = None
 
     def _end(self, error: UploadAbortedError | None) -> None:
+        if self._writer is not None:
+            self._size = self._writer.body_size
+            self._writer = None
         future = self.upload_complete
         if future.done():
             return

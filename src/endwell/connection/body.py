@@ -108,9 +108,22 @@ class BodyStream:
         return self._low, self._high
 
     @property
+    def paused(self) -> bool:
+        """Whether the peer is made to wait because nobody reads."""
+        return self._paused
+
+    @property
     def drained(self) -> bool:
         """Whether everything was handed out."""
-        return self.ended and self._finished and not self._pieces and not self._raw
+        if not self.ended or any(self._pieces) or any(self._raw):
+            return False
+        if not self._finished:
+            try:
+                return not self._decode()
+            except Exception as error:  # noqa: BLE001 - kept: whoever reads gets it
+                self.error = self.error or error
+                return False
+        return True
 
     def take(self, most: int = -1) -> bytes:
         """Hand out up to `most` bytes of the first piece that is ready, ``b""`` when none is.

@@ -125,6 +125,8 @@ class ClientConnection(Stream):
 
     def resume_reading(self) -> None:
         """Take bytes again."""
+        if self.exchange is not None and self.exchange.watches_reads:
+            self.read_at = self.loop.time()
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 

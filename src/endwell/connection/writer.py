@@ -32,6 +32,8 @@ class BodyWriter(AbstractStreamWriter):
         length: bytes that were announced in Content-Length, None for chunks or until the end of the connection.
         on_chunk: called with each piece before it is coded, and awaited (tracing).
 
+    `body_size` counts the bytes of the body, coded, without framing; `output_size` those with it.
+
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class BodyWriter(AbstractStreamWriter):
         self.length = length
         self.buffer_size = 0
         self.output_size = 0
+        self.body_size = 0
         self.ended = False
 
     @property
@@ -110,6 +113,7 @@ class BodyWriter(AbstractStreamWriter):
         raise RuntimeError(message)
 
     def _send(self, data: bytes) -> None:
+        self.body_size += len(data)
         if self._chunked:
             if len(data) <= _COALESCE:
                 self._put(encode_chunk(data))

@@ -25,8 +25,8 @@ class Target:
 
     Attributes:
         url: without fragment and userinfo.
-        real_url: as it was asked for.
-        credentials: whether the URL holds a user name or a password.
+        real_url: with its fragment, without userinfo.
+        credentials: user name and password of the URL, decoded.
         secure: whether TLS is spoken.
         host: name or address, without brackets.
         port: the number of the port.
@@ -58,17 +58,19 @@ class Target:
         """
         host = url.raw_host
         scheme = url.scheme
-        port = url.port
+        port = url.port if scheme != "unix" else 80  # where the socket is, the connector knows
         if not host or port is None:
             message = "it has no host" if not host else f"the scheme {scheme!r} has no default port"
             raise ValueError(message)
         if not 0 < port < 65536:
             message = f"port {port} is not between 1 and 65535"
             raise ValueError(message)
+        self.credentials: tuple[str, str] | None = None
+        if url.raw_user is not None or url.raw_password is not None:
+            self.credentials = url.user or "", url.password or ""
+            url = url.with_user(None)
         self.real_url = url
-        bare = url.with_fragment(None) if url.raw_fragment else url
-        self.credentials = url.raw_user is not None or url.raw_password is not None
-        self.url = bare.with_user(None) if self.credentials else bare
+        self.url = url.with_fragment(None) if url.raw_fragment else url
         self.secure = scheme in _SECURE
         self.host = host
         self.port = port

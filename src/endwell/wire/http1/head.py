@@ -122,7 +122,7 @@ def parse_response_head(raw: bytes, limits: Limits) -> ResponseHead:
         ProtocolError: not a head of HTTP/1.x, or over a limit.
 
     """
-    if len(raw) > limits.field_size or raw.count(b"\n") - 2 > limits.fields:
+    if len(raw) > limits.smallest or raw.count(b"\n") - 2 > limits.fields:
         check_block(raw, limits)
     HttpResponseParser(_SILENT).feed_data(raw)
     if raw[:7] != b"HTTP/1." or raw[7:9] not in (b"1 ", b"0 "):

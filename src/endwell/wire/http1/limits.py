@@ -19,7 +19,7 @@ MAX_CHUNK_SIZE_DIGITS: Final = 16
 class Limits:
     """The limits of one message: bytes of the first line, bytes of a field line, number of fields."""
 
-    __slots__ = ("field_size", "fields", "line_size")
+    __slots__ = ("field_size", "fields", "line_size", "smallest")
 
     def __init__(self, line_size: int = 8190, field_size: int = 8190, fields: int = 128) -> None:
         for name, value in (("max_line_size", line_size), ("max_field_size", field_size), ("max_headers", fields)):
@@ -29,6 +29,8 @@ class Limits:
         self.line_size = line_size
         self.field_size = field_size
         self.fields = fields
+        self.smallest = min(line_size, field_size)
+        """A head of at most so many bytes is within both limits of size."""
 
     @property
     def head_size(self) -> int:

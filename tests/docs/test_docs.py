@@ -1,0 +1,227 @@
+"""The documentation is true: its Python runs, prints what it says, its links lead somewhere, its lists are complete."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import doctest
+import gzip
+import inspect
+import io
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import endwell
+from endwell.client.options import _CHECKS, RequestOptions
+from tests.docs.blocks import FILES, ROOT, Block, anchors_of, awaits, links_of, python_blocks
+from tests.support.echo import EchoServer, Reply, Request, run_in_thread
+from tests.support.tls import authority, fingerprint, server_context
+
+BLOCKS = python_blocks()
+FRAGMENTS = [block for block in BLOCKS if not block.is_program and block.skip is None]
+PROGRAMS = [block for block in BLOCKS if block.is_program and block.skip is None]
+REFERENCE = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
+PAGES = {f"/page/{number}": f'<a href="/page/{number + 1}">next</a> <a href="/">home</a>' for number in range(1, 4)}
+
+
+async def _rows() -> AsyncIterator[bytes]:
+    for number in range(3):
+        yield b'{"row": %d}\n' % number
+
+
+def _flaky(request: Request) -> Reply:
+    first = sum(each.path == request.path for each in request.server.requests) == 1
+    return Reply("later", 503, {"Retry-After": "0"}) if first else Reply("now")
+
+
+def _news(request: Request) -> Reply:
+    async def events() -> AsyncIterator[bytes]:
+        first = int(request.get("Last-Event-ID") or 0) + 1
+        for number in range(first, first + 2):
+            yield b'id: %d\nevent: news\ndata: {"number": %d}\n\n' % (number, number)
+
+    return Reply(events(), content_type="text/event-stream")
+
+
+async def _late(_: Request) -> Reply:
+    await asyncio.sleep(0.2)
+    return Reply("late")
+
+
+HOME = '<title>Example</title> <a href="/page/1">one</a> <a href="/page/2">two</a>'
+ROUTES: dict[str, Any] = {
+    "/": lambda _: Reply(HOME, content_type="text/html"),
+    "/page": lambda r: Reply(PAGES.get(r.path, "the end"), content_type="text/html"),
+    "/items.json": lambda _: Reply('{"items": [1, 2, 3]}', content_type="application/json"),
+    "/rows": lambda _: Reply(_rows()),
+    "/file.bin": lambda _: Reply(bytes(300_000), content_type="application/octet-stream"),
+    "/old": lambda _: Reply(b"", 302, {"Location": "/"}),
+    "/flaky": _flaky,
+    "/news": _news,
+    "/late": _late,
+    "/login": lambda _: Reply("welcome", headers=[("Set-Cookie", "session=s3cret; Path=/; HttpOnly")]),
+    "/missing": lambda _: Reply("there is nothing here", 404),
+    "/bomb": lambda _: Reply(gzip.compress(bytes(20_000_000)), headers={"Content-Encoding": "gzip"}),
+}  # fmt: skip
+
+
+def _prepare(folder: Path) -> None:
+    """Put the files there that the examples read."""
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8" + bytes(200_000))
+    (folder / "ca.pem").write_bytes(authority().cert_pem.bytes())
+
+
+def _outfit(block: Block) -> dict[str, dict[str, Any]]:
+    """Return which servers a block needs: the host it names, and how that server is made."""
+    known = {
+        "https://example.org": {"routes": ROUTES},
+        "https://internal.example": {"routes": ROUTES, "tls": server_context()},
+        "http://proxy.example:3128": {"proxy": True, "routes": ROUTES},
+    }
+    return {host: arguments for host, arguments in known.items() if host in block.text}
+
+
+def _address(host: str, server: EchoServer) -> str:
+    return server.url("", host="localhost" if server.tls else "127.0.0.1")
+
+
+def _localized(block: Block, addresses: dict[str, str]) -> str:
+    text = block.text.replace("FINGERPRINT", fingerprint().hex())
+    for host, address in addresses.items():
+        text = text.replace(host, address)
+    return text
+
+
+def _check_output(block: Block, printed: str, addresses: dict[str, str]) -> None:
+    if block.output is None:
+        return
+    for host, address in addresses.items():
+        printed = printed.replace(address, host).replace(address.partition("//")[2], host.partition("//")[2])
+    checker = doctest.OutputChecker()
+    if not checker.check_output(block.output, printed, doctest.ELLIPSIS):
+        pytest.fail(f"{block.name} should print\n{block.output}\nand prints\n{printed}", pytrace=False)
+
+
+@pytest.mark.parametrize("block", FRAGMENTS, ids=lambda block: block.name)
+async def test_fragment(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _prepare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    async with contextlib.AsyncExitStack() as stack:
+        addresses = {}
+        for host, arguments in _outfit(block).items():
+            addresses[host] = _address(host, await stack.enter_async_context(EchoServer(**arguments)))
+        code: Any = awaits("\n" * (block.line - 1) + _localized(block, addresses), block.name)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            async with endwell.ClientSession() as session:
+                names = {"asyncio": asyncio, "endwell": endwell, "session": session, "__name__": "fragment"}
+                waiting = eval(code, names)
+                if waiting is not None:
+                    await waiting
+        names.clear()
+    _check_output(block, printed.getvalue(), addresses)
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.name)
+def test_program(block: Block, tmp_path: Path) -> None:
+    _prepare(tmp_path)
+    named = re.match(r"# (\w+\.py)\n", block.text)
+    program = tmp_path / (named[1] if named else "program.py")
+    with contextlib.ExitStack() as stack:
+        addresses = {}
+        for host, arguments in _outfit(block).items():
+            addresses[host] = _address(host, stack.enter_context(run_in_thread(**arguments)))
+        program.write_text(_localized(block, addresses), encoding="utf-8")
+        run = subprocess.run(
+            [sys.executable, program.name], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert run.returncode == 0, run.stderr
+    if block.output is None:
+        assert run.stderr == ""
+    _check_output(block, run.stdout + run.stderr, addresses)
+
+
+def test_most_blocks_are_run() -> None:
+    assert len(FRAGMENTS) + len(PROGRAMS) > 4 * sum(block.skip is not None for block in BLOCKS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links(path: Path) -> None:
+    dead = []
+    for line, target in links_of(path):
+        if target.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        if not found.exists() or (anchor and anchor not in anchors_of(found)):
+            dead.append(f"{path.relative_to(ROOT)}:{line} {target}")
+    assert dead == []
+
+
+def test_every_page_can_be_reached() -> None:
+    seen: set[Path] = set()
+    todo = [ROOT / "docs/index.md"]
+    while todo:
+        page = todo.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        for _, target in links_of(page):
+            file = target.partition("#")[0]
+            if file.endswith(".md") and "://" not in file:
+                todo.append((page.parent / file).resolve())
+    assert [str(path) for path in FILES if path not in seen and "docs" in path.parts] == []
+
+
+def _default_of(name: str) -> Any:
+    """Return what the reference says is the default of an argument, as it is written in its table."""
+    row = re.search(rf"^\| `{name}` \| ([^|]*) \|", REFERENCE, re.MULTILINE)
+    assert row is not None, f"docs/reference/client.md has no row for {name}"
+    return row[1].strip()
+
+
+_SESSION = list(inspect.signature(endwell.ClientSession).parameters.values())
+_CONNECTOR = list(inspect.signature(endwell.TCPConnector).parameters.values())
+
+
+@pytest.mark.parametrize("parameter", [*_SESSION, *_CONNECTOR], ids=lambda parameter: parameter.name)
+def test_reference_has_the_argument(parameter: inspect.Parameter) -> None:
+    said = _default_of(parameter.name)
+    if type(parameter.default) in (bool, float, int) and parameter.default is not inspect.Parameter.empty:
+        assert f"`{parameter.default!r}`" in said.replace("_", "")
+
+
+@pytest.mark.parametrize("name", sorted(_CHECKS))
+def test_reference_has_the_argument_of_a_request(name: str) -> None:
+    said = _default_of(name)
+    default = getattr(RequestOptions, name, None)
+    if type(default) in (bool, float, int):
+        assert f"`{default!r}`" in said.replace("_", "")
+
+
+def test_reference_names_everything_public() -> None:
+    missing = [name for name in endwell.__all__ if not re.search(rf"\b{name}\b", REFERENCE)]
+    assert missing == []
+
+
+def test_reference_draws_the_tree_of_exceptions() -> None:
+    drawn = re.findall(r"^ *(\w+)\(([\w, ]+)\)", REFERENCE, re.MULTILINE)
+    tree = {name: bases.split(", ") for name, bases in drawn if inspect.isclass(getattr(endwell, name, None))}
+    real = {
+        name: [base.__name__ for base in value.__bases__]
+        for name in endwell.__all__
+        if inspect.isclass(value := getattr(endwell, name)) and issubclass(value, Exception)
+    }
+    assert tree == real
+
+
+def test_readme_begins_with_what_matters() -> None:
+    screen = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").split("\n")[:55])
+    for wanted in ("pip install", "async with", "was never closed"):
+        assert wanted in screen
