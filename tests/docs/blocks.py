@@ -5,7 +5,8 @@ A block of Python is run as it stands, unless a comment before it says why not:
     <!-- not run: it needs a proxy that asks for a password -->
 
 A block `text output` that follows directly is what the code prints, standard error included; `...` in it stands for
-anything. The hosts that the examples name are replaced by servers of the test (`HOSTS`).
+anything, and `/home/me` for the folder of the program. The hosts that the examples name are replaced by servers of the
+test.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from yarl import URL
 from endwell.client.auth import BasicAuth, netrc_auth
 from endwell.client.core import merge_headers
 from endwell.client.errors import (
+    ClientConnectionError,
     ClientOSError,
     ClientPayloadError,
     InvalidUrlClientError,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from endwell.client.request import ClientRequest
     from endwell.client.session import ClientSession
     from endwell.connection.http1 import ClientConnection
-    from endwell.lifetime import Origin
+    from endwell.lifetime import Origin, Owner
 
 __all__ = ("perform", "resend")
 
@@ -193,10 +194,13 @@ class _Call:
         if session._default_auth is not None and self.auth is None and session._auth_applies(target):
             self.auth = session._default_auth
         done = False
+        going = _Going(self) if options.middlewares else None
         try:
             response = await self._hops(target, response)
             done = True
         finally:
+            if going is not None:
+                going.owner.work_ended(going)
             if self.outgoing is not None and not done:
                 await self.outgoing.close()
         if self.outgoing is not None:
@@ -333,6 +337,31 @@ class _Call:
             raise InvalidUrlRedirectClientError(url, str(error)) from error
 
 
+class _Going:
+    """A call that is in the hands of middlewares: in flight also while none of its exchanges is (closing.md C2)."""
+
+    __slots__ = ("asker", "due", "method", "origin", "owner")
+
+    def __init__(self, call: _Call) -> None:
+        self.owner: Owner = call.session._core
+        self.asker = asyncio.current_task()
+        self.due = NEVER
+        self.method = call.method
+        self.origin = call.origin
+        self.owner.work[self] = None
+
+    def describe(self) -> str:
+        """One line for reports."""
+        return f"{self.method} in the hands of a middleware"
+
+    def expire(self, now: float) -> None:
+        """Never called: a call has no deadline but that of its exchanges."""
+
+    def _abort(self, reason: str) -> None:
+        """Wait for it no longer; its next exchange is refused."""
+        self.owner.work_ended(self)
+
+
 async def send(request: ClientRequest) -> ClientResponse:
     """Send one request and wait for the head of its response: the innermost handler of the middlewares."""
     session = request.session
@@ -347,9 +376,14 @@ async def send(request: ClientRequest) -> ClientResponse:
             now = core.loop.time()
             key = request.key
             data = request.render()
+            if connector.state is not _OPEN and not connector.admit():
+                raise ClientConnectionError("Connector is closed.")
             connection = connector.pool.take(key, now, fresh=again)
             if isinstance(connection, Decision) or request.traces is not None:
                 connection = await connector.acquire(request, exchange, now, connection)
+                if exchange.error is not None:  # a deadline passed, or a closing came, in the same pass of the loop
+                    connector.put_back(connection)
+                    raise exchange.error
             if request.outgoing is None and request.traces is None and request.options.upload_tracker is None:
                 await exchange.start(connection, data)
             else:

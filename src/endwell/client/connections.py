@@ -117,7 +117,7 @@ class ConnectorCore(Owner):
         finally:
             if not done:
                 if isinstance(decision, ClientConnection):
-                    self._put_back(decision)
+                    self.put_back(decision)
                 else:
                     self._leave(key)
 
@@ -146,10 +146,16 @@ class ConnectorCore(Owner):
             if granted is None and (late := exchange.late_grant()) is not None:
                 # The slot came in the same pass of the loop as the cancellation.
                 if isinstance(late, ClientConnection):
-                    self._put_back(late)
+                    self.put_back(late)
                 else:
                     self._leave(key)
         assert granted is not None
+        if exchange.error is not None:  # the deadline passed in the same pass of the loop
+            if isinstance(granted, ClientConnection):
+                self.put_back(granted)
+            else:
+                self._leave(key)
+            raise exchange.error
         return granted
 
     def take_back(self, connection: ClientConnection, *, reusable: bool) -> None:
@@ -169,9 +175,9 @@ class ConnectorCore(Owner):
         """Note that an idle connection is of no more use."""
         self.pool.remove(connection)
 
-    def _put_back(self, connection: ClientConnection) -> None:
+    def put_back(self, connection: ClientConnection) -> None:
         """Take back a connection that was handed out and not used."""
-        if connection.state is State.OPEN:
+        if connection.transport is not None and not connection.transport.is_closing():
             self._keep(connection)
         else:
             connection.close()
@@ -232,6 +238,8 @@ class ConnectorCore(Owner):
 
     def _abort(self, reason: str) -> None:
         self._stop_sweeping()
+        if self.dialer is not None:
+            self.dialer.abort()
         for connection in self.pool.idle():
             self.pool.remove(connection)
 
@@ -266,4 +274,4 @@ class Connection:
         """Give it back."""
         connection, self.protocol = self.protocol, None
         if connection is not None:
-            self._core._put_back(connection)
+            self._core.put_back(connection)

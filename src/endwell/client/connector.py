@@ -16,7 +16,7 @@ from endwell.client.exchange import ClientExchange
 from endwell.client.opening import Dialer, TcpDialer, UnixDialer
 from endwell.client.options import RequestOptions, check_ssl, sentinel
 from endwell.client.pool import Pool
-from endwell.lifetime import CloseReport, Face, State, caller, close, start
+from endwell.lifetime import CloseReport, Face, Origin, State, caller, close, start
 
 if TYPE_CHECKING:
     from endwell.client.request import ClientRequest
@@ -31,17 +31,16 @@ _SSL_SHUTDOWN: Final = 0.25
 class _Closing:
     """What `close()` of a connector returns: the closing goes on whether or not it is awaited."""
 
-    __slots__ = ("_report", "_task")
+    __slots__ = ("_at", "_core", "_task")
 
-    def __init__(self, task: asyncio.Task[CloseReport] | None, report: CloseReport | None) -> None:
+    def __init__(self, core: ConnectorCore, task: asyncio.Task[CloseReport] | None, at: Origin) -> None:
+        self._core = core
         self._task = task
-        self._report = report
+        self._at = at
 
     def __await__(self) -> Generator[Any, None, CloseReport]:
-        if self._task is not None:
-            return (yield from self._task.__await__())
-        assert self._report is not None
-        return self._report
+        # Joins the closing that the task runs: what the awaiting task itself holds open must not be waited for.
+        return (yield from close(self._core, timeout=self._core.close_timeout, at=self._at).__await__())
 
 
 class BaseConnector(Face):
@@ -142,12 +141,12 @@ class BaseConnector(Face):
         Exchanges in flight may finish, as by `ClientSession.close`. With `abort_ssl` they may not, and TLS goodbyes are
         left out.
         """
-        core = self._core
-        if core.report is not None:
-            return _Closing(None, core.report)
+        core, at = self._core, caller()
+        if core.report is not None or core.closing is not None or core.loop.is_closed():
+            return _Closing(core, None, at)
         core.check_loop()
-        closing = close(core, timeout=0 if abort_ssl else core.close_timeout, at=caller())
-        return _Closing(start(core.loop, closing, f"endwell: closing of {core.describe()}"), None)
+        closing = close(core, timeout=0 if abort_ssl else core.close_timeout, at=at)
+        return _Closing(core, start(core.loop, closing, f"endwell: closing of {core.describe()}"), at)
 
 
 class TCPConnector(BaseConnector):

@@ -66,9 +66,13 @@ class SessionCore(Owner):
         if connector is None or not self.owns_connector:
             return
         core = connector._core
-        if core.let_go(self) and core.state is State.OPEN and core.loop is self.loop:
+        others = any(holder is not self for holder in core.holders)
+        if others and self.work:
+            return  # asked again when our own work is over: it may need the connector, and the others may be gone then
+        if core.let_go(self) and core.state in (State.OPEN, State.STOPPED) and core.loop is self.loop:
+            if core.state is State.OPEN:
+                core.closed_at = self.closed_at
             self.adopt(core)
-            core.closed_at = self.closed_at
 
 
 def merge_headers(fields: CIMultiDict[str] | None, given: LooseHeaders | None) -> CIMultiDict[str]:

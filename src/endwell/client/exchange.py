@@ -41,7 +41,7 @@ __all__ = ("READ_AWAY", "ClientExchange", "Step")
 READ_AWAY: Final = 64 * 1024
 """Bytes of an unread rest of a body that are read away to keep the connection (closing.md C8)."""
 
-_READ_AWAY_TIME: Final = 5.0
+_READ_AWAY_TIME: Final = 1.0
 _CONTINUE_TIME: Final = 1.0
 
 
@@ -90,6 +90,7 @@ class ClientExchange:
     _continue: asyncio.Future[bool] | None = None
     _opening: asyncio.Timeout | None = None
     _closes: Outgoing | None = None
+    _coding_error: BaseException | None = None
     _away = False
     _late: Any = None
 
@@ -121,6 +122,11 @@ class ClientExchange:
         if due < work.wake:
             work.sooner(due)
 
+    def _go_on(self) -> None:
+        """Raise if the exchange was ended while its asker was on the way to the next step."""
+        if self.step is _ENDED:
+            raise self.error or ClientConnectionError("The exchange has ended")
+
     def describe(self) -> str:
         """One line for reports."""
         return f"{self.method} {self.request.url.with_query(None)} ({self.step.value})"
@@ -129,6 +135,7 @@ class ClientExchange:
 
     async def granted(self) -> Any:
         """Wait in the pool's queue; return what `Pool.grant` decided."""
+        self._go_on()
         waiter = self._waiter = self.owner.loop.create_future()
         self.step = _QUEUED
         got = False
@@ -156,6 +163,7 @@ class ClientExchange:
 
     def opening(self, timeout: asyncio.Timeout) -> None:
         """Note that a connection is being opened under this time-out, which an abort brings forward."""
+        self._go_on()
         self.step = Step.OPENING
         self._opening = timeout
         self.due = NEVER
@@ -169,7 +177,11 @@ class ClientExchange:
     # Sending and waiting for the head
 
     def start(self, connection: ClientConnection, data: bytes) -> asyncio.Future[Any]:
-        """Send the head, perhaps with the body; return the future of the response's head."""
+        """Send the head, perhaps with the body; return the future of the response's head.
+
+        Sends nothing when the exchange was ended meanwhile: `connection` is to be put back then.
+        """
+        self._go_on()
         self.connection = connection
         self.reused = connection.uses > 0
         self.step = _ASKED
@@ -374,6 +386,8 @@ class ClientExchange:
 
     def dropped(self) -> None:
         """End because the asker was cancelled or failed on the way to the head. Idempotent."""
+        if self._waiter is not None:
+            self._waiter.cancel()  # nobody is going to look at it
         if self.step is not _ENDED:
             self.fail(ClientConnectionError("The request was cancelled"))
 
@@ -403,6 +417,8 @@ class ClientExchange:
         body = BodyStream(self.owner.loop, source, self.options.read_bufsize, self._decoder())
         if body.decoder is not None:
             body.refuse = _refusal(weakref.ref(self))
+        elif self._coding_error is not None:
+            body.fail(self._coding_error)
         return body
 
     def _decoder(self) -> Decoder | None:
@@ -413,6 +429,9 @@ class ClientExchange:
             return make_decoder(codings, limit=self.options.decompress_limit, ratio=self.options.decompress_ratio)
         except (UnknownCodingError, MissingCodingError):
             return None  # handed on as it is, as aiohttp does
+        except CodingError as error:
+            self._coding_error = public_error(error, self)
+            return None
 
     def _refuse(self, error: CodingError) -> BaseException:
         public = public_error(error, self)
@@ -452,7 +471,7 @@ class ClientExchange:
             timer.cancel()
 
     def _forget(self) -> None:
-        if self.step is _ENDED or self.complete:
+        if self.step is _ENDED or self.complete or self._away:
             return
         leak = LeakReport(
             f"Response to {self.method} {self.request.url.with_query(None)}",

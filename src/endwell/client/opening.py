@@ -32,6 +32,7 @@ from endwell.http.url import Target
 from endwell.lifetime import Resource
 from endwell.transport.address import addr_infos, literal_addresses
 from endwell.transport.errors import FingerprintMismatch, ProxyError, TlsCertificateError, TlsError
+from endwell.transport.resolver import AbstractResolver, AsyncResolver, default_resolver
 from endwell.wire.http1 import Limits, ResponseHead
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from endwell.client.tracing import Trace
     from endwell.connection.body import BodyStream
     from endwell.transport.address import AddrInfo
-    from endwell.transport.resolver import AbstractResolver, ResolveResult
+    from endwell.transport.resolver import ResolveResult
 
 __all__ = ("Dialer", "Opening", "TcpDialer", "UnixDialer")
 
@@ -57,6 +58,9 @@ class Dialer(Protocol):
 
     async def finish(self) -> None:
         """Return when nothing is left of what was used to open."""
+
+    def abort(self) -> None:
+        """Free what was used to open, now."""
 
 
 class Opening(Resource):
@@ -117,11 +121,11 @@ class _DialerBase(ABC):
         if timeout.sock_connect:
             times.append(loop.time() + timeout.sock_connect)
         opening = Opening(self.core, exchange, request.target.authority)
-        if traces is not None:
-            await traces.send_connection_create_start()
         total_due = exchange.due
         when = min(times)
         try:
+            if traces is not None:
+                await traces.send_connection_create_start()
             async with asyncio.timeout_at(None if when == float("inf") else when) as timer:
                 exchange.opening(timer)
                 connection = await self._open(request, exchange)
@@ -140,11 +144,16 @@ class _DialerBase(ABC):
         finally:
             exchange.opened()
             opening.over()
+        wanted = False
+        try:
+            if traces is not None:
+                await traces.send_connection_create_end()
+            wanted = exchange.error is None
+        finally:
+            if not wanted:
+                connection.discard()
         if exchange.error is not None:
-            connection.discard()
             raise exchange.error
-        if traces is not None:
-            await traces.send_connection_create_end()
         return connection
 
     @abstractmethod
@@ -169,6 +178,7 @@ class _DialerBase(ABC):
                         where["sock"].close()
                 else:
                     connection.discard()
+                    connection.ended()  # uvloop tells a protocol whose creation was cancelled nothing more
         return connection
 
 
@@ -205,6 +215,11 @@ class TcpDialer(_DialerBase):
         """Close the resolver that we made; its threads are gone then."""
         if self._own_resolver and self._resolver is not None:
             await self._resolver.close()
+
+    def abort(self) -> None:
+        """See `Dialer.abort`."""
+        if self._own_resolver and isinstance(self._resolver, AsyncResolver):
+            self._resolver.abort()
 
     async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection:
         target = request.target
@@ -296,8 +311,11 @@ class TcpDialer(_DialerBase):
             raise _mapped(error, *failure) from error
 
     async def _addresses(self, host: str, port: int, traces: Trace | None, key: ConnectionKey) -> list[AddrInfo]:
-        known = _literal_infos(host, port, self.family)
-        return addr_infos(await self._resolve(host, port, traces, key)) if known is None else known
+        try:
+            known = _literal_infos(host, port, self.family)
+            return addr_infos(await self._resolve(host, port, traces, key)) if known is None else known
+        except OSError as error:  # a zone that names no interface, for one
+            raise _mapped(error, key, ClientConnectorError) from error
 
     async def _dial(
         self, infos: list[AddrInfo], host: str, port: int, key: ConnectionKey, failure: type[ClientConnectorError]
@@ -320,8 +338,6 @@ class TcpDialer(_DialerBase):
     async def _resolve(self, host: str, port: int, traces: Trace | None, key: ConnectionKey) -> Sequence[ResolveResult]:
         loop = self.core.loop
         if self._resolver is None:
-            from endwell.transport.resolver import default_resolver
-
             self._resolver = default_resolver()()
         resolver, cache = self._resolver, self.cache
 
@@ -390,6 +406,9 @@ class UnixDialer(_DialerBase):
     async def finish(self) -> None:
         """See `Dialer.finish`: there is nothing."""
 
+    def abort(self) -> None:
+        """See `Dialer.abort`: there is nothing."""
+
     async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection:
         from endwell.transport.dial import open_unix
 
@@ -424,6 +443,7 @@ class _Tunnel:
     read_until_eof = True
     watches_reads = False
     body: BodyStream | None = None
+    asker: asyncio.Task[Any] | None = None
 
     def __init__(self, connection: ClientConnection, request: ClientRequest, route: Route) -> None:
         self.limits: Limits = request.options.limits

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from yarl import URL
 
 from endwell.client.auth import BasicAuth
+from endwell.client.errors import InvalidURL
 from endwell.client.timeouts import DEFAULT_TIMEOUT, ClientTimeout
 from endwell.http.typedefs import LooseCookies, LooseHeaders, Query, StrOrURL
 from endwell.lifetime import caller
@@ -203,8 +204,12 @@ def check_ssl(value: Any) -> None:
 
 
 def _proxy(values: dict[str, Any], name: str, value: Any) -> None:
-    if value is not None:
+    if value is None:
+        return
+    try:
         values[name] = URL(value)
+    except ValueError as error:
+        raise InvalidURL(value, f"it is no proxy: {error}") from error
 
 
 _CHECKS: Final[dict[str, _Check]] = {

@@ -108,12 +108,19 @@ class Outgoing:
         if not skip_type and hdrs.CONTENT_TYPE not in fields:
             fields[hdrs.CONTENT_TYPE] = self.content_type
             self.set_type = True
-        announced = "chunked" in fields.get(hdrs.TRANSFER_ENCODING, "").lower()
+        given_coding = fields.get(hdrs.TRANSFER_ENCODING)
+        announced = given_coding is not None
+        if announced and given_coding.strip().lower() != "chunked":  # type: ignore[union-attr]
+            message = "The only Transfer-Encoding that is spoken here is chunked; for gzip and others give compress="
+            raise ValueError(message)
         if announced and self.chunked:
             message = 'chunked can not be set if "Transfer-Encoding: chunked" header is set'
             raise ValueError(message)
         if self.chunked and hdrs.CONTENT_LENGTH in fields:
             message = "chunked can not be set if Content-Length header is set"
+            raise ValueError(message)
+        if announced and hdrs.CONTENT_LENGTH in fields:
+            message = "Content-Length and Transfer-Encoding exclude each other (RFC 9112 section 6.2): give one of them"
             raise ValueError(message)
         self.chunked = self.chunked or announced
         if self.chunked or self.coding or self.length is None:

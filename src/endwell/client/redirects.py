@@ -65,7 +65,7 @@ def decide(status: int, method: str, url: URL, location: str, *, requote: bool, 
         raise NonHttpUrlRedirectClientError(location)
     if target.scheme and not target.raw_host:
         raise InvalidUrlRedirectClientError(location, "Invalid redirect URL origin")
-    if not target.absolute:
+    if not target.scheme:
         try:
             target = url.join(target)
         except ValueError as error:

@@ -96,8 +96,8 @@ class ClientResponse:
         self._lease: Lease | None = None if exchange.step is _ENDED else Lease(exchange)
 
     def __repr__(self) -> str:
-        url = self._request.url
-        return f"<{type(self).__name__}({url}) [{self.status} {self.reason}]>\n{self.headers!r}\n"
+        # The fields are not shown: cookies are among them.
+        return f"<{type(self).__name__}({self._request.url}) [{self.status} {self.reason}]>"
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ from yarl import URL
 
 from endwell.client.auth import encode_basic_auth
 from endwell.client.core import merge_headers
+from endwell.client.errors import InvalidURL
 from endwell.http import hdrs
 from endwell.http.url import Target
 from endwell.transport.proxy import Credentials, check_proxy, proxy_from_environment, split_credentials
@@ -102,14 +103,17 @@ def find_route(target: Target, options: RequestOptions, session: ClientSession) 
     """Decide the way from the arguments of the call, the session's, and the environment.
 
     Raises:
-        ValueError: the proxy is none.
+        InvalidURL: the proxy is none.
 
     """
     proxy = options.proxy
     credentials: Credentials | None = None
     if proxy is not None:
-        proxy, credentials = split_credentials(URL(proxy))
-        proxy = check_proxy(proxy)
+        try:
+            proxy, credentials = split_credentials(URL(proxy))
+            proxy = check_proxy(proxy)
+        except ValueError as error:
+            raise InvalidURL(options.proxy or "", f"it is no proxy: {error}") from error
         if options.proxy_auth is not None:
             credentials = Credentials(options.proxy_auth.login, options.proxy_auth.password)
     elif session.trust_env and (found := proxy_from_environment(target.url)) is not None:

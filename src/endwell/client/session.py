@@ -185,6 +185,7 @@ class ClientSession(Face):
         self._cookie_jar = CookieJar() if cookie_jar is None else cookie_jar
         if cookies:
             self._cookie_jar.update_cookies(cookies)
+        render_fields(self._default_headers)  # refused now, before there is anything to close
         if connector is None:
             connector = TCPConnector(ssl_shutdown_timeout=ssl_shutdown_timeout)
         elif connector._core.loop is not running:
@@ -265,7 +266,7 @@ class ClientSession(Face):
 
     # The end
 
-    async def close(self, close_timeout: Any = sentinel) -> CloseReport:
+    def close(self, close_timeout: Any = sentinel) -> Coroutine[Any, Any, CloseReport]:
         """Close the session: no new requests, those in flight finish, everything is freed. Idempotent.
 
         Args:
@@ -278,9 +279,11 @@ class ClientSession(Face):
         Cancelled, it aborts what is left before the cancellation goes on.
         """
         core = self._core
-        report = await close(
-            core, timeout=core.close_timeout if close_timeout is sentinel else close_timeout, at=caller()
-        )
+        return self._close(core.close_timeout if close_timeout is sentinel else close_timeout, caller())
+
+    async def _close(self, close_timeout: float | None, at: Origin) -> CloseReport:
+        core = self._core
+        report = await close(core, timeout=close_timeout, at=at)
         for error in failures(core):
             report.errors.append(error)
             core.loop.call_exception_handler(

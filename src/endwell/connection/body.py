@@ -27,6 +27,9 @@ class Source(Protocol):
     def resume_reading(self) -> None:
         """Deliver again."""
 
+    def reader_waits(self) -> None:
+        """Note that the running task waits for what comes next."""
+
 
 class BodyStream:
     """What has arrived of a body and was not read yet.
@@ -72,6 +75,8 @@ class BodyStream:
 
     def feed(self, pieces: list[bytes]) -> None:
         """Take what has arrived; ``b""`` marks the end of a chunk."""
+        if self.error is not None:
+            return
         size = 0
         for piece in pieces:
             size += len(piece)
@@ -190,6 +195,8 @@ class BodyStream:
             raise RuntimeError(message)
         if self._paused:
             self._resume()
+        if self._source is not None:
+            self._source.reader_waits()
         waiter = self._waiter = self._loop.create_future()
         try:
             await waiter

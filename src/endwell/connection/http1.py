@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from endwell.lifetime import Resource, State
+from endwell.lifetime import Resource
 from endwell.transport.stream import Stream
 from endwell.transport.tls import ended_cleanly
 from endwell.wire.http1 import Limits, ProtocolError, ResponseHead, ResponseReader, TruncatedError
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ("ClientConnection", "ConnectionOwner", "ExchangeEvents")
 
 _ENDED: Final = Phase.ENDED
-_OPEN: Final = State.OPEN
 
 
 class ExchangeEvents(Protocol):
     """What a connection tells the exchange it serves."""
 
+    asker: asyncio.Task[Any] | None
     body: BodyStream | None
     method: str
     limits: Limits
@@ -108,7 +108,6 @@ class ClientConnection(Stream):
             and not reader.rest
             and head is not None
             and head.keep_alive
-            and self.state is _OPEN
             and not self.transport.is_closing()  # type: ignore[union-attr]  # see start
         )
 
@@ -117,6 +116,11 @@ class ClientConnection(Stream):
         self.exchange = None
         self.pool.lost(self)
         self.discard()
+
+    def reader_waits(self) -> None:
+        """Note that the running task is the one that the exchange is for, from now on."""
+        if self.exchange is not None:
+            self.exchange.asker = asyncio.current_task(self.loop)
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the peer (flow control of the body)."""

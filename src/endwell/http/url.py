@@ -5,6 +5,7 @@ Parsing a URL costs more than sending the request; so parsed targets are kept in
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from yarl import URL
@@ -13,9 +14,15 @@ from endwell.http.typedefs import StrOrURL
 
 __all__ = ("DEFAULT_PORTS", "Target", "known_target", "target_of")
 
-DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443, "unix": 80}
+"""By scheme; that of ``unix`` is only for show: the connector knows where the socket is."""
 _SECURE: Final = frozenset({"https", "wss"})
 _CACHE_MAX: Final = 2048
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_LINE: Final = re.compile(r"[\x00-\x20\x7f]")
+_OTHER_DIGITS: Final = re.compile(r"[^/?#]*//[^/?#]*:[0-9]*[^0-9\]/?#@:][^/?#@:]*(?:[/?#]|$)")
+_HOST: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%-]+")
 
 _targets: dict[StrOrURL, Target] = {}
 
@@ -58,10 +65,15 @@ class Target:
         """
         host = url.raw_host
         scheme = url.scheme
-        port = url.port if scheme != "unix" else 80  # where the socket is, the connector knows
-        if not host or port is None:
-            message = "it has no host" if not host else f"the scheme {scheme!r} has no default port"
+        if not host:
+            message = "it has no host"
             raise ValueError(message)
+        default = DEFAULT_PORTS.get(scheme)
+        if default is None:
+            message = f"the scheme {scheme!r} is not one of {', '.join(DEFAULT_PORTS)}"
+            raise ValueError(message)
+        _check_host(host)
+        port = url.port or (default if url.explicit_port is None else 0)
         if not 0 < port < 65536:
             message = f"port {port} is not between 1 and 65535"
             raise ValueError(message)
@@ -78,7 +90,21 @@ class Target:
         self.origin = (scheme, self.host, port)
         self.authority = url.host_port_subcomponent or ""
         self.path = url.raw_path_qs or "/"
+        if _NOT_IN_LINE.search(self.path) is not None:
+            message = "its path or query has a space or a control character that is not quoted"
+            raise ValueError(message)
         self.line = f" {self.path} HTTP/1.1\r\nHost: {self.authority}\r\n".encode()
+
+
+def _check_host(host: str) -> None:
+    """Refuse what a host cannot be (RFC 3986 section 3.2.2); yarl lets much of it pass."""
+    if ":" in host:
+        import ipaddress
+
+        ipaddress.IPv6Address(host)
+    elif _HOST.fullmatch(host) is None:
+        message = "its host has a character that no name can have"
+        raise ValueError(message)
 
 
 known_target = _targets.get
@@ -94,7 +120,18 @@ def target_of(url: StrOrURL) -> Target:
     """
     target = _targets.get(url)
     if target is None:
-        target = Target(URL(url) if type(url) is str else url)  # type: ignore[arg-type]
+        if isinstance(url, str):
+            if _CONTROL.search(url) is not None:
+                message = "it has a control character (CR, LF, NUL or another); quote it, or strip the line end"
+                raise ValueError(message)
+            if not url.isascii() and _OTHER_DIGITS.match(url) is not None:
+                message = "its port is not a number in ASCII digits"
+                raise ValueError(message)
+            target = Target(URL(url))
+        else:
+            target = Target(url)
+        if target.url.scheme == "unix":
+            return target  # not for every connector: to be checked at each call
         if len(_targets) >= _CACHE_MAX:
             _targets.clear()
         _targets[url] = target

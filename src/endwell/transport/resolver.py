@@ -263,6 +263,13 @@ class AsyncResolver(AbstractResolver):
         if channel is not None:
             await channel.close()
 
+    def abort(self) -> None:
+        """Close the channel with its sockets, now; questions under way end as cancelled. Idempotent."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.cancel()
+            channel._channel.close()  # what its close() does first, without waiting
+
 
 def default_resolver() -> Callable[[], AbstractResolver]:
     """Return the class to use when the user names none: `AsyncResolver` where aiodns is installed (not imported)."""

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from endwell.wire.http1.errors import ProtocolError
-from endwell.wire.http1.limits import MAX_CHUNK_OVERHEAD, Limits
+from endwell.wire.http1.limits import MAX_CHUNK_OVERHEAD, MAX_TRAILERS, Limits
 
 __all__ = ("LAST_CHUNK", "ChunkedDecoder", "encode_chunk")
 
@@ -108,18 +108,23 @@ class ChunkedDecoder:
         else:
             found = data.find(b"\r\n\r\n", position)
             if found < 0:
-                return self._wait(data, position, self._limits.head_size, "The trailer section is too long")
+                self._check_trailers(data[position:])
+                return self._wait(data, position, MAX_TRAILERS, "The trailer section is too long")
             end = found + 2
         self.trailers = data[position:end]
-        if self.trailers.count(b"\n") > self._limits.fields:
-            message = f"More than max_headers={self._limits.fields} fields in the trailer section"
-            raise ProtocolError(message, "body")
-        if any(len(line) > self._limits.field_size for line in self.trailers.split(b"\r\n")):
-            message = f"A trailer field is longer than max_field_size={self._limits.field_size} bytes"
-            raise ProtocolError(message, "body")
+        self._check_trailers(self.trailers)
         self.rest = data[end + 2 :]
         self.ended = True
         return end + 2
+
+    def _check_trailers(self, lines: bytes) -> None:
+        limits = self._limits
+        if lines.count(b"\n") > limits.fields:
+            message = f"More than max_headers={limits.fields} fields in the trailer section"
+            raise ProtocolError(message, "body")
+        if any(len(line) > limits.field_size for line in lines.split(b"\r\n")):
+            message = f"A trailer field is longer than max_field_size={limits.field_size} bytes"
+            raise ProtocolError(message, "body")
 
     def _wait(self, data: bytes, position: int, limit: int, message: str) -> int:
         """Keep an unfinished line for the next bytes."""

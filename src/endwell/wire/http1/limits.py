@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ("MAX_CHUNK_OVERHEAD", "MAX_CHUNK_SIZE_DIGITS", "MAX_INFORMATIONAL", "Limits")
+__all__ = ("MAX_CHUNK_OVERHEAD", "MAX_INFORMATIONAL", "MAX_TRAILERS", "Limits")
 
 MAX_INFORMATIONAL: Final = 32
 """1xx responses before the final one."""
@@ -12,8 +12,8 @@ MAX_INFORMATIONAL: Final = 32
 MAX_CHUNK_OVERHEAD: Final = 16 * 1024
 """Bytes of chunk extensions in one body, all chunks together."""
 
-MAX_CHUNK_SIZE_DIGITS: Final = 16
-"""Hexadecimal digits of a chunk size: 64 bits."""
+MAX_TRAILERS: Final = 64 * 1024
+"""Bytes of a trailer section."""
 
 
 class Limits:
