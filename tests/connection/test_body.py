@@ -16,12 +16,16 @@ class Tap:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.awaited = 0
 
     def pause_reading(self) -> None:
         self.asked.append("pause")
 
     def resume_reading(self) -> None:
         self.asked.append("resume")
+
+    def reader_waits(self) -> None:
+        self.awaited += 1
 
     @property
     def paused(self) -> bool:

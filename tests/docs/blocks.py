@@ -21,7 +21,7 @@ FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 
 _FENCE = re.compile(r"^(`{3,})(.*)$")
 _SKIP = re.compile(r"^<!-- not run: (.+) -->$")
-_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")  # what stands before may have begun on the line before
 _SPAN = re.compile(r"`[^`]*`")
 
 
@@ -94,11 +94,7 @@ def prose_of(path: Path) -> list[tuple[int, str]]:
 
 def links_of(path: Path) -> list[tuple[int, str]]:
     """Return the targets of the links of a file, with their lines."""
-    return [
-        (number, match[1] or match[2])
-        for number, line in prose_of(path)
-        for match in _LINK.finditer(_SPAN.sub("`", line))
-    ]
+    return [(number, match[1]) for number, line in prose_of(path) for match in _LINK.finditer(_SPAN.sub("`", line))]
 
 
 def anchors_of(path: Path) -> set[str]:

@@ -10,6 +10,7 @@ import io
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,16 @@ def test_every_page_can_be_reached() -> None:
             if file.endswith(".md") and "://" not in file:
                 todo.append((page.parent / file).resolve())
     assert [str(path) for path in FILES if path not in seen and "docs" in path.parts] == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+    wanted += [line for lines in project["project"]["optional-dependencies"].values() for line in lines]
+    names = {re.split(r"[^\w.-]", line)[0] for line in wanted} - {"endwell"}
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = set(re.findall(r"^\| ([\w.-]+) \| [^|]+ \| \S[^|]+\|$", text, re.MULTILINE))
+    assert names <= table
 
 
 def test_readme_begins_with_what_matters() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -97,6 +99,24 @@ async def test_crawler() -> None:
         "/gone": 404,
     }
     assert len(asked) == len(set(asked)) == 4
+
+
+def test_crawler_ends_well_when_interrupted() -> None:
+    asked = threading.Event()
+
+    async def never(request: Request) -> Reply:
+        asked.set()
+        await request.server.release.wait()
+        return Reply("too late")
+
+    with run_in_thread(routes={**SITE, "/a": never}) as server:
+        command = [sys.executable, str(EXAMPLES / "crawler.py"), server.url("/")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert asked.wait(30)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert "never" not in said
 
 
 async def test_download(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """The closing contract, C1 to C3: `async with` and `close()`, draining, and the end by an exception (closing.md)."""
 
+# ruff: noqa: PT012 # how a block of a session ends is what is tested
+
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.closing import BIG, TLS, fetch, line, outcome, passes, serving, trusting, until
 from tests.support.peer import ScriptedPeer, full_backlog, silence
 
@@ -411,8 +413,7 @@ async def test_c2_a_task_goes_straight_on_to_its_next_request() -> None:
 
         async def chain() -> None:
             seen.append(await fetch(session, server.url("/slow")))
-            for _ in range(20):
-                seen.append(await fetch(session, server.url()))
+            seen.extend([await fetch(session, server.url()) for _ in range(20)])
             async with session.get(server.url("/stuck")) as response:
                 seen.append(await response.text())  # type: ignore[arg-type]
 

@@ -9,9 +9,9 @@ import logging
 import re
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.closing import TLS, fetch, line, outcome, passes, resource_warnings, serving, trusting, until
 
 
@@ -110,27 +110,26 @@ async def test_c10_a_forgotten_session_ends_its_tasks() -> None:
 
 @TLS
 async def test_c10_c11_a_forgotten_response_is_closed_and_named_and_frees_its_slot(tls: bool) -> None:
-    async with serving(tls=tls) as server:
-        async with endwell.ClientSession(connector=trusting(tls, limit=1)) as session:
-            with resource_warnings() as texts:
-                where = line(+1)
-                response: Any = await session.get(server.url("/big?token=secret"))
-                waiting = asyncio.create_task(fetch(session, server.url()))
-                await passes(5)
-                assert not waiting.done()
-                del response
-                gc.collect()
-                assert await waiting == b"hello"
-            assert len(texts) == 1
-            assert texts[0].startswith("Response to GET http")
-            assert "was never closed" in texts[0]
-            assert where in texts[0]
-            assert "busy connection to 127.0.0.1" in texts[0]
-            assert "secret" not in texts[0]
-            assert "/src/endwell/" not in texts[0]
-            report = await session.close()
-            assert [each.what for each in report.leaked] == [f"Response to GET {server.url('/big')}"]
-            assert not report.clean
+    async with serving(tls=tls) as server, endwell.ClientSession(connector=trusting(tls, limit=1)) as session:
+        with resource_warnings() as texts:
+            where = line(+1)
+            response: Any = await session.get(server.url("/big?token=secret"))
+            waiting = asyncio.create_task(fetch(session, server.url()))
+            await passes(5)
+            assert not waiting.done()
+            del response
+            gc.collect()
+            assert await waiting == b"hello"
+        assert len(texts) == 1
+        assert texts[0].startswith("Response to GET http")
+        assert "was never closed" in texts[0]
+        assert where in texts[0]
+        assert "busy connection to 127.0.0.1" in texts[0]
+        assert "secret" not in texts[0]
+        assert "/src/endwell/" not in texts[0]
+        report = await session.close()
+        assert [each.what for each in report.leaked] == [f"Response to GET {server.url('/big')}"]
+        assert not report.clean
 
 
 async def test_c11_a_small_response_that_is_dropped_costs_nothing() -> None:

@@ -6,9 +6,9 @@ import asyncio
 import threading
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from endwell.connection.http1 import ClientConnection
 from tests.support.closing import TLS, Server, client_sockets, fetch, outcome, passes, serving, trusting, until
 from tests.support.peer import PeerConnection, ScriptedPeer, answer_fine, full_backlog, unix_path
@@ -173,6 +173,16 @@ async def test_c6_no_timer() -> None:
     return None
 
 
+class Fixed(endwell.abc.AbstractResolver):
+    """Knows one address for every name."""
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[endwell.abc.ResolveResult]:
+        return [{"hostname": host, "host": "127.0.0.1", "port": port, "family": 2, "proto": 6, "flags": 0}]
+
+    async def close(self) -> None:
+        return
+
+
 TRACES = [
     "on_request_start",
     "on_connection_create_start",
@@ -193,9 +203,9 @@ async def test_c6_a_failing_trace_config_leaves_nothing(name: str) -> None:
     config = endwell.TraceConfig()
     getattr(config, name).append(refuse)
     async with serving() as server:
-        session = endwell.ClientSession(trace_configs=[config])
+        session = endwell.ClientSession(trace_configs=[config], connector=endwell.TCPConnector(resolver=Fixed()))
         with pytest.raises(LookupError):
-            await fetch(session, server.url("/", "localhost"))
+            await fetch(session, server.url("/", "name.test"))
         assert session.connector._core.pool.in_use == 0
         report = await session.close()
         assert report.errors == []
@@ -212,8 +222,8 @@ async def test_c6_what_is_aborted_while_a_trace_config_is_told_goes_no_further(n
     config = endwell.TraceConfig()
     getattr(config, name).append(slow)
     async with serving() as server:
-        session = endwell.ClientSession(trace_configs=[config])
-        task = asyncio.create_task(fetch(session, server.url("/", "localhost")))
+        session = endwell.ClientSession(trace_configs=[config], connector=endwell.TCPConnector(resolver=Fixed()))
+        task = asyncio.create_task(fetch(session, server.url("/", "name.test")))
         await reached.wait()
         await session.close(close_timeout=0)
         assert server.client_ends() == []

@@ -1,4 +1,4 @@
-"""The closing contract, C10, C14 and C15 where they need a loop or a process of their own: ends of loops, fork, exit."""
+"""The closing contract, C10, C14 and C15 where they need a loop or a process of their own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.conftest import LOOPS
 from tests.support.closing import TLS, client_sockets, fetch, passes, resource_warnings, serving, trusting
 from tests.support.echo import run_in_thread
@@ -217,8 +217,8 @@ def test_c15_on_another_loop_it_says_where_it_was_made(loop_kind: str, tls: bool
         session = made[0]
         for ask in (
             lambda: session.get("http://127.0.0.1:1/"),
-            lambda: session.close(),
-            lambda: session.connector.close(),
+            session.close,
+            session.connector.close,
         ):
             with pytest.raises(RuntimeError, match="belongs to the event loop that ran then") as caught:
                 await ask()
@@ -254,12 +254,23 @@ def test_c15_each_loop_has_its_own(loop_kind: str, tls: bool) -> None:
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 @pytest.mark.parametrize("how", ["forgotten", "close", "kept"])
+@TLS
 @pytest.mark.parametrize("loop_kind", ["asyncio"], indirect=True)
 def test_c15_when_its_loop_is_gone_its_sockets_are_dropped_silently(
-    url: str, loop_kind: str, how: str, busy: bool, recwarn: pytest.WarningsRecorder
+    loop_kind: str, how: str, busy: bool, tls: bool, recwarn: pytest.WarningsRecorder
 ) -> None:
     """`loop.close()` without `shutdown_asyncgens()`: nobody tells us that the loop ends."""
-    port = int(url.rstrip("/").rpartition(":")[2])
+    with run_in_thread(tls=server_context() if tls else None) as server:
+        _loop_is_gone(server.url(), server.port, loop_kind, how, busy=busy)
+    texts = [str(each.message) for each in recwarn.list]
+    if how == "forgotten":
+        assert [each for each in texts if "ClientSession was never closed" in each]
+        texts = [each for each in texts if "was never closed" not in each]
+    assert texts == []
+    assert endwell.open_resources() == []
+
+
+def _loop_is_gone(url: str, port: int, loop_kind: str, how: str, *, busy: bool) -> None:
     factory: Any = LOOPS[loop_kind]
     loop = factory()
     kept: list[Any] = []
@@ -289,16 +300,15 @@ def test_c15_when_its_loop_is_gone_its_sockets_are_dropped_silently(
         kept.clear()
         gc.collect()
     assert client_sockets(port) == []
-    texts = [str(each.message) for each in recwarn.list]
-    if how == "forgotten":
-        assert [each for each in texts if "ClientSession was never closed" in each]
-        texts = [each for each in texts if "was never closed" not in each]
-    assert texts == []
-    assert endwell.open_resources() == []
 
 
-def test_c15_forgotten_between_two_runs_of_its_loop(url: str, loop_kind: str) -> None:
-    port = int(url.rstrip("/").rpartition(":")[2])
+@TLS
+def test_c15_forgotten_between_two_runs_of_its_loop(loop_kind: str, tls: bool) -> None:
+    with run_in_thread(tls=server_context() if tls else None) as server:
+        _between_two_runs(server.url(), server.port, loop_kind)
+
+
+def _between_two_runs(url: str, port: int, loop_kind: str) -> None:
     factory: Any = LOOPS[loop_kind]
     for again in (True, False):
         loop = factory()
@@ -319,6 +329,8 @@ def test_c15_forgotten_between_two_runs_of_its_loop(url: str, loop_kind: str) ->
             del loop
             gc.collect()
         assert client_sockets(port) == []
+        if loop_kind == "uvloop" and not again:  # it has no way to free a handle but to run, and says so
+            texts = [each for each in texts if not each.startswith("unclosed resource <TCPTransport")]
         assert len(texts) == 1
         assert "ClientSession was never closed" in texts[0]
 

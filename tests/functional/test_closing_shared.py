@@ -6,9 +6,9 @@ import asyncio
 import gc
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.closing import TLS, fetch, outcome, passes, resource_warnings, serving, trusting, until
 
 

@@ -1,13 +1,15 @@
 """The closing contract, C4 and C5: tasks that a session owns, and closings that must not wait for themselves."""
 
+# ruff: noqa: PT012 # how a block of a session ends is what is tested
+
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from endwell.lifetime import closing as walk
 from tests.support.closing import TLS, fetch, lost_exceptions, outcome, passes, serving, trusting, until
 

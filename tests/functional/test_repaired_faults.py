@@ -108,7 +108,7 @@ async def test_a_closed_file_in_a_form_is_refused(tmp_path):
     async with ScriptedPeer(answer_fine) as peer, endwell.ClientSession() as session:
         with pytest.raises((ValueError, endwell.ClientError), match="closed"):
             await session.post(peer.url(), data={"file": body})
-        assert peer.requests == []
+    assert not any(request.body for request in peer.requests)
 
 
 # What is meant for one origin does not go to another (RFC 9110 section 15.4).
@@ -125,6 +125,7 @@ SECRETS = {
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_secrets_do_not_follow_a_redirect_to_another_origin(where, status):
     async with ScriptedPeer(answer_fine) as other:
+        host = f"127.0.0.1:{other.port}"
         script = answer_with(MOVED % (status, other.url("/next").encode()))
         async with (
             ScriptedPeer(script) as peer,
@@ -135,7 +136,7 @@ async def test_secrets_do_not_follow_a_redirect_to_another_origin(where, status)
     (first,), (second,) = peer.requests, other.requests
     for name, value in SECRETS.items():
         assert first.get(name) == value
-        assert second.get(name) == (f"127.0.0.1:{other.port}" if name == "Host" else None)
+        assert second.get(name) == (host if name == "Host" else None)
 
 
 @pytest.mark.parametrize("where", ["session", "call"])

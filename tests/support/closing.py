@@ -15,9 +15,9 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-import endwell
 import pytest
 
+import endwell
 from tests.support.echo import EchoServer, Reply, Request
 from tests.support.leaks import open_fds
 from tests.support.tls import client_context, server_context

@@ -115,10 +115,7 @@ def refuse_unless_admitted(session: ClientSession) -> None:
     """
     core = session._core
     if not core.admit():
-        closed_at = str(core.closed_at) if core.closed_at is not None else None
-        where = f": it was closed at {closed_at}" if closed_at else ""
-        message = f"Session is closed{where}"
-        raise SessionClosedError(message, closed_at=closed_at)
+        raise SessionClosedError(closed_at=str(core.closed_at) if core.closed_at is not None else None)
 
 
 def _target(session: ClientSession, url: StrOrURL, options: RequestOptions) -> Target:

@@ -134,11 +134,10 @@ class ConnectorCore(Owner):
             if exchange.error is not None:
                 raise
             holders = tuple(self._holders())
-            shown = "".join(f"\n  {line}" for line in holders)
             message = (
                 f"Connection timeout to host {request.url.with_query(None)}: no free connection within "
                 f"connect={request.options.timeout.connect} s; limit={pool.limit}, "
-                f"limit_per_host={pool.limit_per_host}, held by:{shown}"
+                f"limit_per_host={pool.limit_per_host}"
             )
             raise PoolTimeoutError(message, holders=holders) from error
         finally:

@@ -40,7 +40,10 @@ class _Closing:
 
     def __await__(self) -> Generator[Any, None, CloseReport]:
         # Joins the closing that the task runs: what the awaiting task itself holds open must not be waited for.
-        return (yield from close(self._core, timeout=self._core.close_timeout, at=self._at).__await__())
+        report = yield from close(self._core, timeout=self._core.close_timeout, at=self._at).__await__()
+        if self._task is not None:
+            yield from self._task.__await__()  # done but for its last step: no task is left when this returns
+        return report
 
 
 class BaseConnector(Face):

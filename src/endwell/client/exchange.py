@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from endwell.client.errors import (
     ClientConnectionError,
-    ContentCodingError,
     ExchangeAbortedError,
     SocketTimeoutError,
     UploadAbortedError,
 )
-from endwell.client.mapping import public_error
+from endwell.client.incoming import Away, incoming_body, is_coded
+from endwell.client.mapping import public_error, upload_error
 from endwell.connection.body import BodyStream
 from endwell.connection.http1 import ClientConnection
 from endwell.connection.writer import BodyWriter
-from endwell.http.codings import CodingError, MissingCodingError, UnknownCodingError, make_decoder
-from endwell.lifetime import NEVER, LeakReport, Origin, abort_work, name_leak, spawn
+from endwell.http.codings import CodingError
+from endwell.lifetime import NEVER, LeakReport, Origin, State, abort_work, name_leak, spawn
 from endwell.wire.http1 import Limits, ResponseHead
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from endwell.client.options import RequestOptions
     from endwell.client.outgoing import Outgoing
     from endwell.client.request import ClientRequest
-    from endwell.http.codings import Decoder
     from endwell.http.payload import Payload
 
 __all__ = ("READ_AWAY", "ClientExchange", "Step")
@@ -90,7 +88,6 @@ class ClientExchange:
     _continue: asyncio.Future[bool] | None = None
     _opening: asyncio.Timeout | None = None
     _closes: Outgoing | None = None
-    _coding_error: BaseException | None = None
     _away = False
     _late: Any = None
 
@@ -234,7 +231,7 @@ class ClientExchange:
             self.pieces = pieces
             self.on_end()
         else:
-            body = self.body = self._stream(self.connection)
+            body = self.body = incoming_body(self, self.connection)
             body.feed(pieces)
             if self._continue is not None and not self._continue.done():
                 self._continue.set_result(False)
@@ -268,7 +265,7 @@ class ClientExchange:
         """Give the body as a stream, also when it came whole."""
         body = self.body
         if body is None:
-            body = self.body = self._stream(None)
+            body = self.body = incoming_body(self, None)
             if self.error is not None:
                 body.fail(self.error)
             else:
@@ -280,7 +277,7 @@ class ClientExchange:
     async def read_all(self) -> bytes:
         """Return the whole body, decoded."""
         pieces = self.pieces
-        if pieces is not None and self.body is None and not self._coded():
+        if pieces is not None and self.body is None and not is_coded(self):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return await self.stream().read_all()
 
@@ -328,7 +325,7 @@ class ClientExchange:
         self._away = True
         if self.body is not None:
             self.body.fail(ClientConnectionError("Connection closed"))
-            self.body = _Away(self.owner.loop, None, READ_AWAY)
+            self.body = Away(self.owner.loop, None, READ_AWAY)
             connection.resume_reading()
         self.due = min(self._total_due, self.owner.loop.time() + _READ_AWAY_TIME)
         self.owner.work.sooner(self.due)
@@ -340,7 +337,8 @@ class ClientExchange:
     def forgotten(self) -> None:
         """See `Forgettable.forgotten`: the response was collected with its body unread."""
         loop = self.owner.loop
-        if self.step is _ENDED or self.complete or self._away or loop.is_closed():
+        foreign = self.owner.state is State.FOREIGN  # a forked child must not touch its parent's loop
+        if self.step is _ENDED or self.complete or self._away or foreign or loop.is_closed():
             return
         loop.call_soon_threadsafe(self._forget)
 
@@ -410,30 +408,8 @@ class ClientExchange:
             self.due = min(self._total_due, self.connection.read_at + gap)
             self.owner.work.sooner(self.due)
 
-    def _coded(self) -> bool:
-        return self.options.auto_decompress and self.head is not None and self.head.has(b"\r\ncontent-encoding:")
-
-    def _stream(self, source: ClientConnection | None) -> BodyStream:
-        body = BodyStream(self.owner.loop, source, self.options.read_bufsize, self._decoder())
-        if body.decoder is not None:
-            body.refuse = _refusal(weakref.ref(self))
-        elif self._coding_error is not None:
-            body.fail(self._coding_error)
-        return body
-
-    def _decoder(self) -> Decoder | None:
-        if not self._coded() or self.head is None or self.method == "HEAD":
-            return None
-        codings = b",".join(self.head.every(b"\r\ncontent-encoding:")).decode("latin-1")
-        try:
-            return make_decoder(codings, limit=self.options.decompress_limit, ratio=self.options.decompress_ratio)
-        except (UnknownCodingError, MissingCodingError):
-            return None  # handed on as it is, as aiohttp does
-        except CodingError as error:
-            self._coding_error = public_error(error, self)
-            return None
-
-    def _refuse(self, error: CodingError) -> BaseException:
+    def refuse(self, error: CodingError) -> BaseException:
+        """End because the body is not what Content-Encoding says; return the public error."""
         public = public_error(error, self)
         self.fail(public)
         return public
@@ -450,7 +426,7 @@ class ClientExchange:
                 await writer.write_eof()
         except Exception as error:  # noqa: BLE001 - whatever the user's body raises ends this exchange, not more
             if self.step is not _ENDED:
-                self.fail(_upload_error(error))
+                self.fail(upload_error(error))
         finally:
             if tracker is not None:
                 tracker._end(None if writer.ended else UploadAbortedError("The upload was cut short"))
@@ -483,30 +459,3 @@ class ClientExchange:
         )
         abort_work(self, "the response was forgotten")
         name_leak(self.owner, leak)
-
-
-def _refusal(ref: weakref.ref[ClientExchange]) -> Callable[[CodingError], BaseException]:
-    """Make the answer of a body to a coding error; weak, or body and exchange would hold each other."""
-
-    def refuse(error: CodingError) -> BaseException:
-        exchange = ref()
-        return ContentCodingError(str(error)) if exchange is None else exchange._refuse(error)
-
-    return refuse
-
-
-class _Away(BodyStream):
-    """Where a body goes that nobody reads."""
-
-    __slots__ = ()
-
-    def feed(self, pieces: list[bytes]) -> None:
-        """Drop it."""
-
-
-def _upload_error(error: Exception) -> BaseException:
-    if isinstance(error, ConnectionError):
-        return error
-    public = ClientConnectionError(f"The body of the request could not be sent: {type(error).__name__}: {error}")
-    public.__cause__ = error
-    return public

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from endwell.client.errors import (
+    ClientConnectionError,
     ClientError,
     ClientOSError,
     ClientPayloadError,
@@ -20,7 +21,7 @@ from endwell.wire.http1 import ProtocolError, TruncatedError
 if TYPE_CHECKING:
     from endwell.client.exchange import ClientExchange
 
-__all__ = ("public_error",)
+__all__ = ("public_error", "upload_error")
 
 
 def _truncated(error: TruncatedError, exchange: ClientExchange) -> ClientError:
@@ -67,3 +68,12 @@ def public_error(error: BaseException, exchange: ClientExchange) -> BaseExceptio
             public.__cause__ = error
             return public
     return error
+
+
+def upload_error(error: Exception) -> BaseException:
+    """Return what a request raises whose body could not be sent: because of the connection, or of the body itself."""
+    if isinstance(error, ConnectionError):
+        return error
+    public = ClientConnectionError(f"The body of the request could not be sent: {type(error).__name__}: {error}")
+    public.__cause__ = error
+    return public

@@ -30,9 +30,9 @@ from endwell.connection.http1 import ClientConnection
 from endwell.http.fields import render_fields
 from endwell.http.url import Target
 from endwell.lifetime import Resource
+from endwell.transport import resolver as resolvers
 from endwell.transport.address import addr_infos, literal_addresses
 from endwell.transport.errors import FingerprintMismatch, ProxyError, TlsCertificateError, TlsError
-from endwell.transport.resolver import AbstractResolver, AsyncResolver, default_resolver
 from endwell.wire.http1 import Limits, ResponseHead
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class TcpDialer(_DialerBase):
         ssl: Any,
         family: int,
         local_addr: tuple[str, int] | None,
-        resolver: AbstractResolver | None,
+        resolver: resolvers.AbstractResolver | None,
         use_dns_cache: bool,
         ttl_dns_cache: float | None,
         dns_cache_max_size: int,
@@ -218,7 +218,7 @@ class TcpDialer(_DialerBase):
 
     def abort(self) -> None:
         """See `Dialer.abort`."""
-        if self._own_resolver and isinstance(self._resolver, AsyncResolver):
+        if self._own_resolver and isinstance(self._resolver, resolvers.AsyncResolver):
             self._resolver.abort()
 
     async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection:
@@ -338,7 +338,7 @@ class TcpDialer(_DialerBase):
     async def _resolve(self, host: str, port: int, traces: Trace | None, key: ConnectionKey) -> Sequence[ResolveResult]:
         loop = self.core.loop
         if self._resolver is None:
-            self._resolver = default_resolver()()
+            self._resolver = resolvers.default_resolver()()
         resolver, cache = self._resolver, self.cache
 
         async def ask() -> list[ResolveResult]:

@@ -90,24 +90,27 @@ class RequestOptions:
         options = RequestOptions()
         values = options.__dict__
         values.update(self.__dict__)
+        effects = 0
         for name, value in given.items():
-            check = _CHECKS.get(name)
-            if check is None:
+            argument = _ARGUMENTS.get(name)
+            if argument is None:
                 message = f"a request has no argument {name!r}"
                 raise TypeError(message)
-            if check is _any:
+            check, effect = argument
+            effects |= effect
+            if check is None:
                 values[name] = value
             else:
                 check(values, name, value)
         if options.data is not None and options.json is not None:
             message = "data and json parameters can not be used at the same time"
             raise ValueError(message)
-        if not given.keys().isdisjoint(_LIMITS):
-            options.limits = Limits(options.max_line_size, options.max_field_size, options.max_headers)
-        names = given.keys()
-        if not names <= _PLAIN:
-            options.plain = False
-            if not names.isdisjoint(_WAY):
+        if effects:
+            if effects & _LIMIT:
+                options.limits = Limits(options.max_line_size, options.max_field_size, options.max_headers)
+            if effects & (_HEAD | _WAY):
+                options.plain = False
+            if effects & _WAY:
                 options.direct = False
         return options
 
@@ -127,10 +130,6 @@ def _deprecated(message: str) -> None:
     """Warn at the place of the call, which a stack level cannot name: the call may be awaited elsewhere."""
     place = caller()
     warnings.warn_explicit(message, DeprecationWarning, place.filename, place.lineno)
-
-
-def _any(values: dict[str, Any], name: str, value: Any) -> None:
-    values[name] = value
 
 
 def _unless_none(values: dict[str, Any], name: str, value: Any) -> None:
@@ -212,44 +211,46 @@ def _proxy(values: dict[str, Any], name: str, value: Any) -> None:
         raise InvalidURL(value, f"it is no proxy: {error}") from error
 
 
-_CHECKS: Final[dict[str, _Check]] = {
-    **dict.fromkeys(
-        (
-            "params", "data", "json", "cookies", "headers", "skip_auto_headers", "auth", "allow_redirects", "compress",
-            "chunked", "expect100", "read_until_eof", "server_hostname", "trace_request_ctx", "upload_tracker",
-            "decompress_limit", "decompress_ratio",
-        ),
-        _any,
-    ),
-    "max_redirects": _redirects,
-    "raise_for_status": _unless_none,
-    "proxy": _proxy,
-    "proxy_auth": _unless_none,
-    "proxy_headers": _unless_none,
-    "timeout": _timeout,
-    "ssl": _ssl,
-    "verify_ssl": _old_ssl,
-    "fingerprint": _old_ssl,
-    "ssl_context": _old_ssl,
-    "read_bufsize": _size,
-    "auto_decompress": _unless_none,
-    "max_line_size": _size,
-    "max_field_size": _size,
-    "max_headers": _size,
-    "middlewares": _unless_none,
-}  # fmt: skip
+# What an argument changes besides its own value.
+_HEAD: Final = 1
+"""The head of the request, more than by a body: it is not plain."""
+_WAY: Final = 2
+"""The way to the peer."""
+_LIMIT: Final = 4
+"""The limits of the response's head."""
 
-_LIMITS: Final = frozenset({"max_line_size", "max_field_size", "max_headers"})
-_WAY: Final = frozenset(
-    {
-        "proxy", "proxy_auth", "proxy_headers", "ssl", "verify_ssl", "fingerprint", "ssl_context", "server_hostname",
-    }
-)  # fmt: skip
-_PLAIN: Final = frozenset(
-    {
-        "allow_redirects", "max_redirects", "raise_for_status", "read_until_eof", "timeout", "trace_request_ctx",
-        "read_bufsize", "auto_decompress", "middlewares", "decompress_limit", "decompress_ratio", "params",
-        "data", "json",
-        *_LIMITS,
-    }
-)  # fmt: skip
+_ARGUMENTS: Final[dict[str, tuple[_Check | None, int]]] = {
+    "params": (None, 0),
+    "data": (None, 0),
+    "json": (None, 0),
+    "cookies": (None, _HEAD),
+    "headers": (None, _HEAD),
+    "skip_auto_headers": (None, _HEAD),
+    "auth": (None, _HEAD),
+    "allow_redirects": (None, 0),
+    "max_redirects": (_redirects, 0),
+    "compress": (None, _HEAD),
+    "chunked": (None, _HEAD),
+    "expect100": (None, _HEAD),
+    "raise_for_status": (_unless_none, 0),
+    "read_until_eof": (None, 0),
+    "proxy": (_proxy, _WAY),
+    "proxy_auth": (_unless_none, _WAY),
+    "proxy_headers": (_unless_none, _WAY),
+    "timeout": (_timeout, 0),
+    "ssl": (_ssl, _WAY),
+    "verify_ssl": (_old_ssl, _WAY),
+    "fingerprint": (_old_ssl, _WAY),
+    "ssl_context": (_old_ssl, _WAY),
+    "server_hostname": (None, _WAY),
+    "trace_request_ctx": (None, 0),
+    "read_bufsize": (_size, 0),
+    "auto_decompress": (_unless_none, 0),
+    "max_line_size": (_size, _LIMIT),
+    "max_field_size": (_size, _LIMIT),
+    "max_headers": (_size, _LIMIT),
+    "decompress_limit": (None, 0),
+    "decompress_ratio": (None, 0),
+    "middlewares": (_unless_none, 0),
+    "upload_tracker": (None, 0),
+}

@@ -232,7 +232,8 @@ class ClientSession(Face):
 
     def options(self, url: StrOrURL, *, allow_redirects: bool = True, **kwargs: Any) -> RequestContext:
         """Make an OPTIONS request. See `request`."""
-        kwargs["allow_redirects"] = allow_redirects
+        if not allow_redirects:
+            kwargs["allow_redirects"] = False
         return RequestContext(self._request("OPTIONS", url, _origin=caller(), **kwargs))
 
     def head(self, url: StrOrURL, *, allow_redirects: bool = False, **kwargs: Any) -> RequestContext:
@@ -242,15 +243,21 @@ class ClientSession(Face):
 
     def post(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> RequestContext:
         """Make a POST request. See `request`."""
-        return RequestContext(self._request("POST", url, _origin=caller(), data=data, **kwargs))
+        if data is not None:
+            kwargs["data"] = data
+        return RequestContext(self._request("POST", url, _origin=caller(), **kwargs))
 
     def put(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> RequestContext:
         """Make a PUT request. See `request`."""
-        return RequestContext(self._request("PUT", url, _origin=caller(), data=data, **kwargs))
+        if data is not None:
+            kwargs["data"] = data
+        return RequestContext(self._request("PUT", url, _origin=caller(), **kwargs))
 
     def patch(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> RequestContext:
         """Make a PATCH request. See `request`."""
-        return RequestContext(self._request("PATCH", url, _origin=caller(), data=data, **kwargs))
+        if data is not None:
+            kwargs["data"] = data
+        return RequestContext(self._request("PATCH", url, _origin=caller(), **kwargs))
 
     def delete(self, url: StrOrURL, **kwargs: Any) -> RequestContext:
         """Make a DELETE request. See `request`."""

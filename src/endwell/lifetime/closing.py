@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from endwell.lifetime.drain import Drain
 from endwell.lifetime.origin import Origin
-from endwell.lifetime.report import CloseReport
+from endwell.lifetime.report import Aborted, CloseReport
 from endwell.lifetime.resource import Event, Owner, Resource, State, Work, transition
 from endwell.lifetime.tasks import start
 
@@ -105,12 +105,22 @@ async def finish_one(resource: Resource, timeout: float) -> None:
 
 
 def drop(owner: Owner) -> CloseReport:
-    """Free everything without an event loop: the loop is gone, or the process forgot us (closing.md C15)."""
+    """Free everything without an event loop: it is gone, or does not run and may never run again (closing.md C15)."""
     report = owner.report = owner.report or CloseReport(owner.describe())
-    _stop(owner, None)
+    reason = "its event loop is gone" if owner.loop.is_closed() else "its event loop does not run"
+    for each in _stop(owner, None):
+        for work in each.busy():
+            report.aborted.append(Aborted(work.describe(), reason, work.origin))
+            if not each.loop.is_closed():  # on a closed loop nobody is left to be told
+                work._abort(reason)
+        for task in [task for task in each.tasks if not task.done()]:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # it never ends, and that is not its fault
+            if not each.loop.is_closed():
+                task.cancel(reason)
     for node in reversed(list(owner.subtree())):
-        node._abort("the event loop is gone")
+        node._abort(reason)
         node.ended()
+    report.leaked += owner.leaks
     return report
 
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator
 from types import AsyncGeneratorType
 from typing import Any, Protocol, cast
 
+from endwell.lifetime import resource
 from endwell.lifetime.closing import close, drop
 from endwell.lifetime.origin import Origin
 from endwell.lifetime.report import LeakReport
@@ -46,6 +47,10 @@ class Face:
 class Forgettable(Protocol):
     """What a `Lease` is held for."""
 
+    @property
+    def owner(self) -> Owner:
+        """See `Work.owner`."""
+
     def forgotten(self) -> None:
         """Nobody can finish this any more. May be called from any thread; must not fail."""
 
@@ -53,18 +58,25 @@ class Forgettable(Protocol):
 class Lease:
     """Held by every object that can still finish an exchange; tells the exchange when the last of them is gone."""
 
-    __slots__ = ("_work",)
+    __slots__ = ("_generation", "_work")
 
     def __init__(self, work: Forgettable) -> None:
         self._work: Forgettable | None = work
+        self._generation = resource.generation
 
     def end(self) -> None:
         """The exchange has ended in order: nothing to tell."""
         self._work = None
 
     def __del__(self) -> None:
-        if self._work is not None:
-            self._work.forgotten()
+        # A forked child forgets what its parent holds: that is no loss, and the parent's loop is not to be called.
+        work = self._work
+        if work is None or self._generation != resource.generation:
+            return
+        if work.owner.loop.is_closed():
+            work.owner.work.pop(work, None)  # nobody is left to end it, and it holds its session
+        else:
+            work.forgotten()
 
 
 class OpenResource:

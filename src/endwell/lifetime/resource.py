@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import enum
 import os
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -131,6 +132,9 @@ class Resource:
     def _abort(self, reason: str) -> None:
         """Free what the operating system holds, now. Idempotent; cannot fail."""
 
+    def _inherited(self) -> None:
+        """We are the copy in a forked child: let nothing touch the parent's descriptors (closing.md C14)."""
+
 
 class Work(Protocol):
     """A piece of work that an owner waits for when it drains: an exchange."""
@@ -153,8 +157,14 @@ class Work(Protocol):
         """End now; whoever waits for it gets an error that carries the reason."""
 
 
-ROOTS: dict[Owner, None] = {}
-"""Every owner that is open in this process."""
+ROOTS: weakref.WeakSet[Owner] = weakref.WeakSet()
+"""Every owner that is open in this process.
+
+Weak: what hangs on a loop that is gone can be collected, and is then closed by the finaliser of its face.
+"""
+
+generation = 0
+"""How many forks lie between this process and the first one that imported this."""
 
 
 class Owner(Resource):
@@ -200,7 +210,7 @@ class Owner(Resource):
         self.report: CloseReport | None = None
         self.leaks: list[LeakReport] = []
         self._guard: AsyncGeneratorType[None, None] | None = None
-        ROOTS[self] = None
+        ROOTS.add(self)
 
     def answers_for_itself(self) -> bool:
         """Tell whether nobody else is going to close this."""
@@ -265,8 +275,12 @@ class Owner(Resource):
         """See `Resource.ended`."""
         if not self.work:
             self.work.stop()  # a session that gave up its connector leaves its exchanges, and their deadlines, behind
-        ROOTS.pop(self, None)
+        ROOTS.discard(self)
         super().ended()
+        self._unguard()
+
+    def _unguard(self) -> None:
+        """End the generator that waits for the end of the loop, or the loop would be called when it is collected."""
         generator, self._guard = self._guard, None
         if generator is not None and not generator.ag_running:
             with contextlib.suppress(StopIteration):
@@ -274,10 +288,19 @@ class Owner(Resource):
 
 
 def _forked() -> None:
-    """In a forked child: nothing of the parent's is ours."""
+    """In a forked child: nothing of the parent's is ours.
+
+    The event loop of the parent is not, either: the pipe or eventfd that wakes it, and the selector, are shared. So
+    whatever would call the loop when it is collected (leases, the guards of the loop's end) is made harmless here.
+    """
+    global generation
+    generation += 1
     for root in list(ROOTS):
         for node in root.subtree():
             node.state = _TRANSITIONS[node.state, Event.FORK]
+            node._inherited()
+            if isinstance(node, Owner):
+                node._unguard()
     ROOTS.clear()
 
 

@@ -73,9 +73,14 @@ class Stream(Resource, asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is buffered, say goodbye (TLS), close; `gone` tells when it is done."""
+        transport = self.transport
+        if transport is None or self.state in (State.CLOSED, State.FOREIGN):
+            return
         self.state = transition(self.state, Event.STOP)
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.close()
+        if not self.loop.is_running():
+            self.discard()  # nobody is left to say goodbye to the peer
+        elif not transport.is_closing():
+            transport.close()
 
     def discard(self) -> None:
         """Close without ceremony: what is buffered is lost."""
@@ -83,15 +88,8 @@ class Stream(Resource, asyncio.Protocol):
         if transport is None or self.state in (State.CLOSED, State.FOREIGN):
             return
         self.state = transition(self.state, Event.STOP)
-        if not self.loop.is_closed():
+        if self.loop.is_running() or (not _take_away(transport, self.loop) and not self.loop.is_closed()):
             transport.abort()
-            return
-        # The loop of asyncio left the socket open, and its transport can only close it through that loop; uvloop
-        # closed it with the loop. The attribute is private, but the alternative is a socket that stays open (C15).
-        sock = getattr(transport, "_sock", None)
-        if sock is not None:
-            sock.close()
-            transport._sock = None  # type: ignore[attr-defined]  # keeps the transport's own finaliser silent
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Ask the transport (see `asyncio.BaseTransport.get_extra_info`)."""
@@ -115,3 +113,40 @@ class Stream(Resource, asyncio.Protocol):
 
     def _abort(self, reason: str) -> None:
         self.discard()
+
+    def _inherited(self) -> None:
+        # To close it, or to let it be collected, would take the parent's sockets out of the selector both share.
+        if self.transport is not None:
+            _foreign.append(self.transport)
+            self.transport = None
+
+
+_foreign: list[asyncio.Transport] = []
+"""In a forked child: the transports of the parent, kept for as long as the child lives."""
+
+
+def _take_away(transport: Any, loop: Any) -> bool:
+    """Close the socket of a transport of asyncio whose loop does not run, and may never run again (closing.md C15).
+
+    Such a transport can be freed only by a pass of its loop; that of a closed loop keeps its socket, and warns of it
+    when it is collected. There is no public way to the socket (it lies below the layers of TLS), so this reads private
+    attributes; where one is missing nothing is done and False returned. uvloop has none of them: it closes its sockets
+    with the loop.
+    """
+    while (layer := getattr(transport, "_ssl_protocol", None)) is not None:
+        transport._closed = True  # keeps the finaliser silent
+        transport = getattr(layer, "_transport", None)
+    sock = getattr(transport, "_sock", None)
+    lost = getattr(transport, "_conn_lost", None)
+    if sock is None or lost is None:
+        return False
+    if not loop.is_closed():
+        if lost or not hasattr(loop, "_remove_reader"):
+            return False  # its last pass is on the loop's list already, and would miss the socket
+        loop._remove_reader(sock.fileno())
+        loop._remove_writer(sock.fileno())
+    transport._closing = True
+    transport._conn_lost = lost + 1  # as after `abort`: what is still on the loop's list returns at once
+    transport._sock = None
+    sock.close()
+    return True
