@@ -12,7 +12,7 @@ import endwell
 from endwell.client import connector, exchange, links, session, sse
 from endwell.client import digest_challenge as digest
 from endwell.client.cookiejar import files, rules, store
-from endwell.client.options import _CHECKS, RequestOptions
+from endwell.client.options import _ARGUMENTS, RequestOptions
 from endwell.client.timeouts import DEFAULT_TIMEOUT
 from endwell.http import codings, cookies
 from endwell.http.multipart import reader, scanner
@@ -41,7 +41,7 @@ def _parameters(of: Any) -> dict[str, Any]:
 ARGUMENTS = [
     *(("Session", *item) for item in _parameters(endwell.ClientSession).items()),
     *(("Connectors", *item) for item in _parameters(endwell.TCPConnector).items()),
-    *(("Requests", name, getattr(RequestOptions, name, None)) for name in _CHECKS),
+    *(("Requests", name, getattr(RequestOptions, name, None)) for name in _ARGUMENTS),
 ]
 
 

@@ -56,29 +56,34 @@ class Stage:
         self.tls = tls
         self.directory = directory
         self.leaving = asyncio.Event()
+        self.over = asyncio.Event()
         self.places: list[int | str] = []
+        self.asked: list[str] = []
+        self.others: list[str] = []
         self.stack = contextlib.AsyncExitStack()
 
     async def peer(self, **how: Any) -> ScriptedPeer:
         """Start a peer."""
         context = server_context() if self.tls and "path" not in how else None
         peer = await self.stack.enter_async_context(ScriptedPeer(self._behave, **{"tls": context} | how))
-        self.places.append(how["path"] if "path" in how else peer.port)
+        self.places.append(how.get("path") or peer.port)
         return peer
 
     def session(self, **kwargs: Any) -> endwell.ClientSession:
         """Make a session that gives up on what is busy after `BRIEFLY`."""
-        kwargs.setdefault("connector", trusting(self.tls))
+        if "connector" not in kwargs:
+            kwargs["connector"] = trusting(self.tls)
         return endwell.ClientSession(close_timeout=BRIEFLY, **kwargs)
 
     def left(self) -> list[str]:
         """Give the client's sockets."""
-        return client_sockets(*self.places)
+        return [each for each in client_sockets(*self.places) if each not in self.others]
 
     async def _behave(self, conn: PeerConnection) -> None:
         """Answer ``/``; begin to answer ``/half``; say nothing to anything else. Then have manners."""
         while True:
             request = await conn.read_head()
+            self.asked.append(request.target)
             if request.target == "/":
                 await conn.answer()
                 if self.manners == "polite":
@@ -89,7 +94,7 @@ class Stage:
         if self.manners == "polite":
             await conn.closed_by_client()
         elif self.manners == "silent":
-            await asyncio.Event().wait()
+            await self.over.wait()
         else:
             await self.leaving.wait()
             conn.reset()
@@ -115,7 +120,7 @@ async def session_busy(stage: Stage) -> Subject:
     session, peer = stage.session(connector=trusting(stage.tls, limit=1)), await stage.peer()
     asking = asyncio.create_task(fetch(session, peer.url("/never")))
     waiting = asyncio.create_task(fetch(session, peer.url("/never")))
-    await until(lambda: peer.requests)
+    await until(lambda: "/never" in stage.asked)
     return Subject(session.close, tasks=(asking, waiting))
 
 
@@ -183,6 +188,7 @@ async def connection_opening(stage: Stage) -> Subject:
         await until(stage.left)
     else:
         port = stage.stack.enter_context(full_backlog())
+        stage.others = stage.left()
         asking = asyncio.create_task(fetch(session, f"http://127.0.0.1:{port}/"))
         await passes(5)
     return Subject(session.close, tasks=(asking,))
@@ -204,8 +210,12 @@ async def upload(stage: Stage) -> Subject:
         yield b"begun"
         await asyncio.Event().wait()
 
-    posting = asyncio.create_task(fetch(session, peer.url("/never"), data=endless(), method="POST"))
-    await until(lambda: peer.requests)
+    async def post() -> None:
+        async with session.post(peer.url("/never"), data=endless()):
+            pass
+
+    posting = asyncio.create_task(post())
+    await until(lambda: "/never" in stage.asked)
     return Subject(session.close, tasks=(posting,))
 
 
@@ -236,6 +246,7 @@ async def resolver_async(stage: Stage) -> Subject:
     """A question to a DNS server that does not answer."""
     server = stage.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     server.bind(("127.0.0.1", 0))
+    stage.others = stage.left()
     resolver = AsyncResolver(nameservers=[f"127.0.0.1:{server.getsockname()[1]}"], lookups="b", timeout=30)
     asking = asyncio.create_task(resolver.resolve("a.example", 80, socket.AF_INET))
     await passes(5)
@@ -246,9 +257,8 @@ async def connector_shared(stage: Stage) -> Subject:
     """Two sessions own one connector; the one that is closed last is busy."""
     connector, peer = trusting(stage.tls), await stage.peer()
     first, second = stage.session(connector=connector), stage.session(connector=connector)
-    await fetch(first, peer.url())
     asking = asyncio.create_task(fetch(second, peer.url("/never")))
-    await until(lambda: [each for each in peer.requests if each.target == "/never"] or asking.done())
+    await until(lambda: "/never" in stage.asked)
 
     async def close() -> None:
         await first.close()
@@ -273,7 +283,11 @@ async def staged(manners: str, *, tls: bool) -> AsyncIterator[Stage]:
     with tempfile.TemporaryDirectory() as directory:
         stage = Stage(manners, tls=tls, directory=Path(directory))
         async with stage.stack:
-            yield stage
+            try:
+                yield stage
+            finally:
+                stage.over.set()
+                stage.leaving.set()
 
 
 class cancelled_at:  # noqa: N801 # reads as a verb where it is awaited

@@ -254,10 +254,11 @@ class _Walk:
             await asyncio.wait(late, timeout=_LAST_WAIT)
 
     async def _gone(self, level: list[Resource]) -> None:
-        waiting = {future: node for node in level if (future := node.gone()) is not None and not future.done()}
+        left = [node for node in level if node.state is not State.CLOSED]  # others may have ended meanwhile
+        waiting = {future: node for node in left if (future := node.gone()) is not None and not future.done()}
         if waiting:
-            _, left = await asyncio.wait(waiting, timeout=_LAST_WAIT)
-            for future in left:
+            _, late = await asyncio.wait(waiting, timeout=_LAST_WAIT)
+            for future in late:
                 self.report.errors.append(RuntimeError(f"{waiting[future].describe()} could not be freed in time"))
 
     def _done(self) -> None:

@@ -66,9 +66,9 @@ class Drain:
         self._lingering[work.asker] = self._lingering.get(work.asker, 0) + 1
         self.loop.call_soon(self._linger, work.asker, _PASSES)
 
-    def task_ended(self, task: asyncio.Task[Any]) -> None:
+    def task_ended(self, task: asyncio.Task[Any], *, counts: bool) -> None:
         """Note the end of an owned task."""
-        self.report.finished += not task.cancelled()
+        self.report.finished += counts and not task.cancelled()
         self._asker_done(task)
         self._check()
 
@@ -102,8 +102,10 @@ class Drain:
             self.abort(work, reason)
         cancelled = self.pending_tasks()
         for task in cancelled:
-            origin = next((owner.tasks[task] for owner in self.owners if task in owner.tasks), None)
-            self.report.aborted.append(Aborted(f"task {task.get_name()!r}", reason, origin))
+            owner = next((owner for owner in self.owners if task in owner.tasks), None)
+            if owner is None or task not in owner.parts:
+                origin = owner.tasks[task] if owner is not None else None
+                self.report.aborted.append(Aborted(f"task {task.get_name()!r}", reason, origin))
             task.cancel(reason)
         return cancelled
 

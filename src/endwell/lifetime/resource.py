@@ -183,6 +183,7 @@ class Owner(Resource):
         "made_by",
         "named",
         "origin",
+        "parts",
         "report",
         "tasks",
         "watchers",
@@ -202,6 +203,8 @@ class Owner(Resource):
         self.made_by = task.get_name() if task is not None else None
         self.work: Deadlines[Any] = Deadlines(loop)
         self.tasks: dict[asyncio.Task[Any], Origin] = {}
+        self.parts: set[asyncio.Task[Any]] = set()
+        """Those of the tasks that belong to a piece of work, which counts for them in reports."""
         self.drain: Drain | None = None
         self.watchers: list[Drain] = []
         self.named = False

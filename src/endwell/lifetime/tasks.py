@@ -22,17 +22,27 @@ def start(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T], name: s
     return loop.create_task(coro, name=name)
 
 
-def spawn(owner: Owner, coro: Coroutine[Any, Any, T], *, origin: Origin, name: str | None = None) -> asyncio.Task[T]:
-    """Start a task that `owner` owns."""
+def spawn(
+    owner: Owner,
+    coro: Coroutine[Any, Any, T],
+    *,
+    origin: Origin,
+    name: str | None = None,
+    part_of_work: bool = False,
+) -> asyncio.Task[T]:
+    """Start a task that `owner` owns; one that is `part_of_work` in flight is not counted beside it in reports."""
     task = owner.loop.create_task(coro, name=name)
     owner.tasks[task] = origin
+    if part_of_work:
+        owner.parts.add(task)
 
     def ended(task: asyncio.Task[T]) -> None:
         _forget_if_seen(owner, task)
         if task in owner.tasks and not owner.loop.is_closed():
             owner.loop.call_soon(_forget_if_seen, owner, task)  # whoever awaits it sees the exception in this pass
         if owner.drain is not None:
-            owner.drain.task_ended(task)
+            owner.drain.task_ended(task, counts=task not in owner.parts)
+        owner.parts.discard(task)
 
     task.add_done_callback(ended)
     return task
