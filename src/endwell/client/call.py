@@ -136,6 +136,8 @@ def _target(session: ClientSession, url: StrOrURL, options: RequestOptions) -> T
         else:
             target = target_of(url)
     except (ValueError, TypeError) as error:
+        if isinstance(error, TypeError) and options.params is not None and isinstance(url, (str, URL)):
+            raise  # it is about the parameters
         if isinstance(url, (str, URL)):
             try:
                 scheme = URL(url).scheme

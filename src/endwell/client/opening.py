@@ -203,6 +203,9 @@ class TcpDialer(_DialerBase):
 
         self.ssl = ssl
         self.family = family
+        if use_dns_cache and not dns_cache_max_size > 0:
+            message = f"dns_cache_max_size must be a positive number, not {dns_cache_max_size!r}"
+            raise ValueError(message)
         self.cache = DnsCache(ttl_dns_cache, dns_cache_max_size) if use_dns_cache else None
         self._local_addr = local_addr
         self._resolver = resolver

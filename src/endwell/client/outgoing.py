@@ -97,17 +97,7 @@ class Outgoing:
             ValueError: the fields contradict the body or each other.
 
         """
-        if self.coding:
-            if hdrs.CONTENT_ENCODING in fields:
-                message = "compress can not be set if Content-Encoding header is set"
-                raise ValueError(message)
-            fields[hdrs.CONTENT_ENCODING] = self.coding
-        elif self.data is None and self.payload is not None and self.payload._headers:
-            for name, value in self.payload.headers.items():
-                fields.setdefault(name, value)
-        if not skip_type and hdrs.CONTENT_TYPE not in fields:
-            fields[hdrs.CONTENT_TYPE] = self.content_type
-            self.set_type = True
+        self._describe_content(fields, skip_type=skip_type)
         given_coding = fields.get(hdrs.TRANSFER_ENCODING)
         announced = given_coding is not None
         if announced and given_coding.strip().lower() != "chunked":  # type: ignore[union-attr]
@@ -141,6 +131,21 @@ class Outgoing:
             fields[hdrs.CONTENT_LENGTH] = str(self.length)
         elif _number(given) != self.length:
             self.length = _number(given)
+
+    def _describe_content(self, fields: CIMultiDict[str], *, skip_type: bool) -> None:
+        """Set the fields that say what the body is."""
+        if self.coding:
+            if hdrs.CONTENT_ENCODING in fields:
+                message = "compress can not be set if Content-Encoding header is set"
+                raise ValueError(message)
+            fields[hdrs.CONTENT_ENCODING] = self.coding
+        elif self.data is None and self.payload is not None and self.payload._headers:
+            for name, value in self.payload.headers.items():
+                if not (skip_type and name.lower() == "content-type"):
+                    fields.setdefault(name, value)
+        if not skip_type and hdrs.CONTENT_TYPE not in fields:
+            fields[hdrs.CONTENT_TYPE] = self.content_type
+            self.set_type = True
 
     @property
     def lines(self) -> bytes | None:

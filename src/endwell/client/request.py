@@ -305,10 +305,10 @@ class ClientRequest:
         if self.options.cookies is not None:
             value = merge_cookie_headers(value, render_cookie_header(self.options.cookies, quote=jar.quote_cookie))
         given = fields.pop(hdrs.COOKIE, None)
-        if given and value:
-            value = f"{given}; {value}"
-        if given or value:
-            fields[hdrs.COOKIE] = value or given or ""
+        if given:
+            value = merge_cookie_headers(given, value)
+        if value:
+            fields[hdrs.COOKIE] = value
 
 
 def check_method(method: str) -> str:

@@ -186,7 +186,8 @@ class ClientResponse:
     def content_type(self) -> str:
         """The media type without parameters, ``application/octet-stream`` when the peer named none."""
         value = self.headers.get(hdrs.CONTENT_TYPE)
-        return value.partition(";")[0].strip().lower() if value else "application/octet-stream"
+        kind = value.partition(";")[0].strip().lower() if value else ""
+        return kind if "/" in kind else "application/octet-stream"
 
     @property
     def charset(self) -> str | None:

@@ -113,6 +113,11 @@ class BodyStream:
         return self._low, self._high
 
     @property
+    def awaited(self) -> bool:
+        """Whether a task waits for what comes next."""
+        return self._waiter is not None
+
+    @property
     def paused(self) -> bool:
         """Whether the peer is made to wait because nobody reads."""
         return self._paused
@@ -233,6 +238,12 @@ class BodyStream:
             return data
         return b"".join([piece async for piece in self._each()])
 
+    def mark_first(self) -> bool:
+        """Tell whether a chunk ended before the next byte; takes the mark away."""
+        if self.delivered and (self._mark or (not self._at and self._pieces and not self._pieces[0])):
+            return self.at_mark() or True
+        return False
+
     async def next(self, most: int = -1) -> bytes:
         """Return up to `most` bytes as soon as there are any, ``b""`` at the end of the body."""
         while True:
@@ -256,7 +267,7 @@ class BodyStream:
             if pieces[0]:
                 return True
             pieces.popleft()
-            self._mark = True
+            self._mark = self.delivered > 0
 
     def _decode(self) -> bool:
         """Make one decoded piece if that can be done; tell whether it could."""

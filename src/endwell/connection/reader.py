@@ -117,12 +117,14 @@ class StreamReader:
         if n < 0:
             return await self._body.read_all()
         piece = await self._body.next(n)
-        while 0 < len(piece) < n:
-            more = self._body.take(n - len(piece))
-            if not more:
-                break
-            piece += more
-        return piece
+        left = n - len(piece)
+        if not piece or not left:
+            return piece
+        pieces = [piece]
+        while left and (piece := self._body.take(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
 
     async def readany(self) -> bytes:
         """Read what is there, waiting for at least one byte; ``b""`` at the end."""
@@ -191,6 +193,8 @@ class StreamReader:
         that was decoded after it.
         """
         body = self._body
+        if body.mark_first():
+            return b"", True
         piece = await body.next()
         if not piece:
             return b"", False
@@ -205,6 +209,9 @@ class StreamReader:
         """
         if self._body.error is not None:
             raise self._body.error
+        if self._body.awaited:
+            message = "Another task waits for the body"
+            raise RuntimeError(message)
         pieces: list[bytes] = []
         while n != 0 and (piece := self._body.take(n)):
             pieces.append(piece)

@@ -70,6 +70,9 @@ class BodyWriter(AbstractStreamWriter):
             ValueError: more than the announced Content-Length.
 
         """
+        if self.ended:
+            message = "Cannot write after write_eof(): the body has ended"
+            raise RuntimeError(message)
         if self._on_chunk is not None:
             await self._on_chunk(bytes(chunk))
         data = chunk if type(chunk) is bytes else bytes(chunk)

@@ -40,7 +40,10 @@ class Face:
 
     def __del__(self) -> None:
         core: Owner | None = getattr(self, "_core", None)
-        if core is not None and core.state is State.OPEN and core.answers_for_itself():
+        if core is None or core.state in (State.CLOSED, State.FOREIGN):
+            return
+        ROOTS.add(core)  # it lives on until it is closed; collected in a cycle with us, it had lost its weak references
+        if core.state is State.OPEN and core.answers_for_itself():
             _forgotten(core)
 
 

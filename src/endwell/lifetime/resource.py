@@ -124,7 +124,7 @@ class Resource:
         return None
 
     def _stop(self) -> None:
-        """Refuse new work. Cannot fail."""
+        """Refuse new work. Idempotent: a walk looks at the tree more than once. Cannot fail."""
 
     async def _finish(self) -> None:
         """Say goodbye to the peer and return when nothing is left; cancelled when it takes too long."""

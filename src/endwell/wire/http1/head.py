@@ -60,7 +60,7 @@ class ResponseHead:
         start = lower.find(b"\r\nconnection:")
         if start < 0:
             return http11
-        if lower.startswith(b"keep-alive\r\n", start + 14) and lower.find(b"\r\nconnection:", start + 14) < 0:
+        if lower.startswith(b" keep-alive\r\n", start + 13) and lower.find(b"\r\nconnection:", start + 14) < 0:
             return True
         options = {option.strip(b" \t") for option in b",".join(self.every(b"\r\nconnection:")).lower().split(b",")}
         return b"close" not in options and (http11 or b"keep-alive" in options)
@@ -141,7 +141,7 @@ def parse_response_head(raw: bytes, limits: Limits) -> ResponseHead:
     return ResponseHead(raw, status)
 
 
-def mend_response_head(raw: bytes, limits: Limits, refused: HttpParserError) -> tuple[ResponseHead, int]:
+def mend_response_head(raw: bytes, limits: Limits, refused: Exception) -> tuple[ResponseHead, int]:
     """Try a head that llhttp refused once more, with the harmless sloppiness of real servers put right.
 
     That is: lines that end with LF alone, folded fields, a Content-Length repeated with the same value (RFC 9112 2.2
@@ -155,7 +155,7 @@ def mend_response_head(raw: bytes, limits: Limits, refused: HttpParserError) -> 
     end = found.end() if found is not None else len(raw)
     mended = _mend(raw[:end])
     if mended == raw:
-        raise _bad(raw, refused) from refused
+        raise refused if isinstance(refused, ProtocolError) else _bad(raw, refused) from refused
     try:
         return parse_response_head(mended, limits), end
     except HttpParserError as again:
@@ -185,7 +185,9 @@ def check_block(raw: bytes, limits: Limits) -> None:
 def _mend(raw: bytes) -> bytes:
     """Put right what real servers do and what has one reading only."""
     text = re.sub(rb"(?<!\r)\n", b"\r\n", raw)
-    text = _FOLD.sub(b" ", text)
+    line, _, fields = text.partition(b"\r\n")
+    if not fields.startswith((b" ", b"\t")):  # after the status line there is nothing to fold (RFC 9112 section 2.2)
+        text = line + b"\r\n" + _FOLD.sub(b" ", fields)
     values = {value.strip() for found in _LENGTHS.finditer(text) for value in found[1].split(b",")}
     if len(values) == 1 and not re.search(rb"\r\ntransfer-encoding:", text, re.IGNORECASE):
         first = True
@@ -199,7 +201,7 @@ def _mend(raw: bytes) -> bytes:
     return text
 
 
-def _bad(raw: bytes, error: HttpParserError) -> ProtocolError:
+def _bad(raw: bytes, error: Exception) -> ProtocolError:
     """Say what was wrong, with the line only when it can hold no secret: the status line."""
     first = raw.split(b"\r\n", 1)[0][:80]
     if not first.startswith(b"HTTP/"):

@@ -156,7 +156,7 @@ class ResponseReader:
             raw, data = data[:end], data[end:]
         try:
             head = parse_response_head(raw, self._limits)
-        except HttpParserError as error:
+        except (HttpParserError, ProtocolError) as error:
             head, taken = mend_response_head(raw, self._limits, error)
             data = raw[taken:] + data
         if head.status < 200:
