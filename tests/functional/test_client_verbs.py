@@ -417,7 +417,7 @@ async def test_a_jar_of_the_user() -> None:
         told: Any = ()
         quote_cookie = True
         unsafe = False
-        cookies: Any = {}
+        cookies: Any = {}  # noqa: RUF012
         host_only_cookies: Any = frozenset()
 
         def __iter__(self) -> Any:
@@ -430,7 +430,7 @@ async def test_a_jar_of_the_user() -> None:
 
         def clear_domain(self, domain: str) -> None: ...
 
-        def update_cookies(self, cookies: Any, response_url: Any = URL()) -> None:
+        def update_cookies(self, cookies: Any, response_url: Any = URL()) -> None:  # noqa: B008
             self.told = cookies, response_url
 
         def filter_cookies(self, request_url: URL) -> Any:

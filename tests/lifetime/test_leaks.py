@@ -140,3 +140,26 @@ async def test_a_leak_is_remembered_for_the_report() -> None:
     assert len(texts) == 1
     report = await close(thing._core, timeout=0, at=caller())
     assert report.leaked == [leak]
+
+
+def test_what_a_closed_loop_left_at_work_is_dropped_when_another_is_made() -> None:
+    async def make() -> Owner:
+        thing = Thing()
+        held: Any = Held(thing._core)
+        held.face = thing  # as an exchange holds its session
+        thing._core.work[held] = None
+        held.describe, held.busy, held.origin = str, list, None
+        return thing._core
+
+    loop = asyncio.new_event_loop()
+    core = loop.run_until_complete(make())
+    loop.close()
+    gc.collect()
+    assert core.state is State.OPEN
+
+    async def another() -> None:
+        await close(Thing()._core, timeout=0, at=caller())
+
+    asyncio.run(another())
+    assert core.state is State.CLOSED
+    assert open_resources() == []

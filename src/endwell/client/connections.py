@@ -61,6 +61,10 @@ class ConnectorCore(Owner):
         """See `Owner.answers_for_itself`: the sessions that own it close it."""
         return self.owner is None and not self.holders
 
+    def keeper(self) -> Owner | None:
+        """See `Owner.keeper`: one of the sessions."""
+        return next(iter(self.holders), None)
+
     def busy(self) -> list[Work]:
         """Give the exchanges that are served, or wait to be."""
         served = [node.exchange for node in self.children or () if isinstance(node, ClientConnection)]

@@ -216,6 +216,7 @@ class ClientExchange:
             self._send(writer, payload, length),
             origin=self.origin or Origin(None, 0),
             name=f"endwell: upload of {self.method} {self.request.url.host}",
+            part_of_work=True,
         )
 
     def on_continue(self) -> None:

@@ -129,8 +129,11 @@ class Outgoing:
         given = fields.get(hdrs.CONTENT_LENGTH)
         if given is None:
             fields[hdrs.CONTENT_LENGTH] = str(self.length)
-        elif _number(given) != self.length:
-            self.length = _number(given)
+        elif (announced_length := _number(given)) <= self.length:
+            self.length = announced_length  # the rest is cut off, as aiohttp does
+        else:
+            message = f"Content-Length says {announced_length} bytes, but the body has {self.length}"
+            raise ValueError(message)
 
     def _describe_content(self, fields: CIMultiDict[str], *, skip_type: bool) -> None:
         """Set the fields that say what the body is."""

@@ -201,6 +201,7 @@ class _Walk:
         while level := self._deepest(finished):
             finished.update(level)
             late = self.loop.time() >= until
+            self.report.closed += sum(not isinstance(node, Owner) and not node.ending() for node in level)
             goodbyes = {
                 start(self.loop, self._goodbye(node), f"endwell: goodbye of {node.kind}"): node
                 for node in level
@@ -213,7 +214,6 @@ class _Walk:
                     task.cancel()
                 for node in level:
                     node._abort(self.reason)
-            self.report.closed += sum(not isinstance(node, Owner) for node in level)
             await self._gone(level)
 
     def _deepest(self, finished: set[Resource]) -> list[Resource]:

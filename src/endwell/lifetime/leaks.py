@@ -40,10 +40,7 @@ class Face:
 
     def __del__(self) -> None:
         core: Owner | None = getattr(self, "_core", None)
-        if core is None or core.state in (State.CLOSED, State.FOREIGN):
-            return
-        ROOTS.add(core)  # it lives on until it is closed; collected in a cycle with us, it had lost its weak references
-        if core.state is State.OPEN and core.answers_for_itself():
+        if core is not None and core.state is State.OPEN and core.answers_for_itself():
             _forgotten(core)
 
 
@@ -104,7 +101,7 @@ class OpenResource:
 
 def open_resources() -> list[OpenResource]:
     """Give the tree of what is open now in this process: sessions, connectors, connections, exchanges, tasks."""
-    return [_picture(root) for root in list(ROOTS) if root.owner is None]
+    return [_picture(root) for root in list(ROOTS) if root.owner is None and root.keeper() is None]
 
 
 def guard(owner: Owner) -> None:
@@ -113,6 +110,9 @@ def guard(owner: Owner) -> None:
     `loop.shutdown_asyncgens`, which `asyncio.run`, `asyncio.Runner` and `uvloop.run` call last, closes an asynchronous
     generator that was started; its ``finally`` closes the owner.
     """
+    # What a closed loop left in the middle of its work holds itself alive; the making of another is when we notice.
+    while (oldest := next(iter(ROOTS))).loop.is_closed():
+        drop(oldest)
     generator = cast("AsyncGeneratorType[None, None]", _watch(owner))
     owner._guard = generator
     with contextlib.suppress(StopIteration):
@@ -184,7 +184,8 @@ def _picture(node: Resource) -> OpenResource:
     origin = node.origin if isinstance(node, Owner) else None
     below = [_picture(child) for child in list(node.children or ())]
     if isinstance(node, Owner):
-        below += [OpenResource("exchange", work.describe(), work.origin, []) for work in node.busy()]
+        below += [_picture(root) for root in list(ROOTS) if root.owner is None and root.keeper() is node]
+        below += [OpenResource("exchange", work.describe(), work.origin, []) for work in list(node.work)]
         below += [
             OpenResource("task", f"task {task.get_name()!r}", where, [])
             for task, where in list(node.tasks.items())

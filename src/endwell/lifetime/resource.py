@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import enum
 import os
-import weakref
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -119,6 +118,10 @@ class Resource:
         """One line for reports; never a secret."""
         return self.kind
 
+    def ending(self) -> bool:
+        """Tell whether its end has begun already, by somebody else than a closing."""
+        return self.state is State.CLOSED
+
     def gone(self) -> asyncio.Future[None] | None:
         """Return a future that is done when nothing is left of it; None when `_abort` leaves nothing behind."""
         return None
@@ -157,11 +160,8 @@ class Work(Protocol):
         """End now; whoever waits for it gets an error that carries the reason."""
 
 
-ROOTS: weakref.WeakSet[Owner] = weakref.WeakSet()
-"""Every owner that is open in this process.
-
-Weak: what hangs on a loop that is gone can be collected, and is then closed by the finaliser of its face.
-"""
+ROOTS: dict[Owner, None] = {}
+"""Every owner that is open in this process, the oldest first."""
 
 generation = 0
 """How many forks lie between this process and the first one that imported this."""
@@ -213,11 +213,15 @@ class Owner(Resource):
         self.report: CloseReport | None = None
         self.leaks: list[LeakReport] = []
         self._guard: AsyncGeneratorType[None, None] | None = None
-        ROOTS.add(self)
+        ROOTS[self] = None
 
     def answers_for_itself(self) -> bool:
         """Tell whether nobody else is going to close this."""
         return self.owner is None
+
+    def keeper(self) -> Owner | None:
+        """Give the owner that is going to take this over at its closing; None when there is none."""
+        return None
 
     def busy(self) -> Iterable[Work]:
         """Give the work in flight."""
@@ -278,7 +282,7 @@ class Owner(Resource):
         """See `Resource.ended`."""
         if not self.work:
             self.work.stop()  # a session that gave up its connector leaves its exchanges, and their deadlines, behind
-        ROOTS.discard(self)
+        ROOTS.pop(self, None)
         super().ended()
         self._unguard()
 

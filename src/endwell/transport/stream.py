@@ -97,6 +97,10 @@ class Stream(Resource, asyncio.Protocol):
 
     # What the closing walk calls
 
+    def ending(self) -> bool:
+        """See `Resource.ending`."""
+        return self.transport is None or self.transport.is_closing()
+
     def gone(self) -> asyncio.Future[None] | None:
         """See `Resource.gone`."""
         if self.state is State.CLOSED or self.transport is None:
