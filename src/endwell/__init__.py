@@ -51,10 +51,11 @@ from endwell.client.errors import (
     WSServerHandshakeError,
 )
 from endwell.client.middlewares import ClientHandlerType, ClientMiddlewareType
+from endwell.client.once import request
 from endwell.client.request import ClientRequest
 from endwell.client.request_info import RequestInfo
 from endwell.client.response import ClientResponse, HttpVersion, HttpVersion10, HttpVersion11
-from endwell.client.session import ClientSession, request
+from endwell.client.session import ClientSession
 from endwell.client.timeouts import ClientTimeout, ClientWSTimeout
 from endwell.client.tracing import (
     TraceConfig,

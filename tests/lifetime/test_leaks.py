@@ -45,6 +45,9 @@ class Held:
     def forgotten(self) -> None:
         self.told += 1
 
+    def _abort(self, reason: str) -> None:
+        self.told += 1
+
 
 async def test_a_forgotten_face_has_its_core_closed_and_is_named_once() -> None:
     with resource_warnings() as texts:
@@ -158,7 +161,8 @@ def test_what_a_closed_loop_left_at_work_is_dropped_when_another_is_made() -> No
     assert core.state is State.OPEN
 
     async def another() -> None:
-        await close(Thing()._core, timeout=0, at=caller())
+        thing = Thing()
+        await close(thing._core, timeout=0, at=caller())
 
     asyncio.run(another())
     assert core.state is State.CLOSED

@@ -19,7 +19,7 @@ from endwell.client.auth import BasicAuth
 from endwell.client.call import perform, refuse_unless_admitted, resend
 from endwell.client.connections import ConnectorCore
 from endwell.client.connector import BaseConnector, TCPConnector
-from endwell.client.context import RequestContext, SessionRequestContext
+from endwell.client.context import RequestContext
 from endwell.client.cookiejar import AbstractCookieJar, CookieJar
 from endwell.client.core import SessionCore, checked_base, merge_headers, one_timeout
 from endwell.client.options import RequestOptions, sentinel
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from endwell.client.middlewares import ClientMiddlewareType
     from endwell.client.tracing import TraceConfig
 
-__all__ = ("DEFAULT_CLOSE_TIMEOUT", "ClientSession", "request")
+__all__ = ("DEFAULT_CLOSE_TIMEOUT", "ClientSession")
 
 T = TypeVar("T")
 
@@ -479,26 +479,3 @@ class ClientSession(Face):
         elif tuple(self._version) == (1, 0) and hdrs.CONNECTION not in fields:
             fields[hdrs.CONNECTION] = "keep-alive"
         return fields
-
-
-def request(
-    method: str,
-    url: StrOrURL,
-    *,
-    version: HttpVersion = HttpVersion11,
-    connector: BaseConnector | None = None,
-    loop: asyncio.AbstractEventLoop | None = None,
-    **kwargs: Any,
-) -> SessionRequestContext:
-    """Make one request with a session of its own, which is closed with it.
-
-    Use it as ``async with``; awaited, it reads the body before the session is closed.
-    """
-    owner = False
-    if connector is None:
-        owner = True
-        connector = TCPConnector(force_close=True)
-    session = ClientSession(
-        cookies=kwargs.pop("cookies", None), version=version, connector=connector, connector_owner=owner
-    )
-    return SessionRequestContext(session._request(method, url, _origin=caller(), **kwargs), session)

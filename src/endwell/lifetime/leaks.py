@@ -54,6 +54,9 @@ class Forgettable(Protocol):
     def forgotten(self) -> None:
         """Nobody can finish this any more. May be called from any thread; must not fail."""
 
+    def _abort(self, reason: str) -> None:
+        """See `Work._abort`."""
+
 
 class Lease:
     """Held by every object that can still finish an exchange; tells the exchange when the last of them is gone."""
@@ -74,7 +77,10 @@ class Lease:
         if work is None or self._generation != resource.generation:
             return
         if work.owner.loop.is_closed():
-            work.owner.work.pop(work, None)  # nobody is left to end it, and it holds its session
+            # Nobody is left to end it, and it holds its session. Who waits on that loop can't be woken: no matter.
+            work.owner.work.pop(work, None)
+            with contextlib.suppress(RuntimeError):
+                work._abort("it was forgotten, and its event loop is gone")
         else:
             work.forgotten()
 
