@@ -12,6 +12,7 @@ from endwell.client.opening import Dialer, Opening
 from endwell.client.pool import Decision, Pool
 from endwell.connection.http1 import ClientConnection
 from endwell.lifetime import Owner, State, guard
+from endwell.transport.cork import Cork
 
 if TYPE_CHECKING:
     from endwell.client.request import ClientRequest
@@ -23,7 +24,7 @@ __all__ = ("Connection", "ConnectorCore")
 class ConnectorCore(Owner):
     """Owns the connections of one connector."""
 
-    __slots__ = ("_name", "_sweep", "dialer", "force_close", "holders", "pool", "ssl_shutdown_timeout")
+    __slots__ = ("_name", "_sweep", "cork", "dialer", "force_close", "holders", "pool", "ssl_shutdown_timeout")
 
     kind = "connector"
 
@@ -48,6 +49,7 @@ class ConnectorCore(Owner):
         self.force_close = force_close
         self.ssl_shutdown_timeout = ssl_shutdown_timeout
         self.holders: dict[Owner, None] = {}
+        self.cork = Cork(loop)
         self._sweep: asyncio.TimerHandle | None = None
         guard(self)
         if dialer is not None:

@@ -162,7 +162,7 @@ class _DialerBase(ABC):
         It is in the tree from the start, so that a closing finds it; when this raises, nothing is left of it.
         """
         core = self.core
-        connection = ClientConnection(core, core, core.loop, key, peer)
+        connection = ClientConnection(core, core, core.loop, key, peer, core.cork)
         made = False
         try:
             await core.loop.create_connection(lambda: connection, **where)
@@ -233,12 +233,11 @@ class TcpDialer(_DialerBase):
         return await self._through_proxy(route, request)
 
     async def _direct(self, target: Target, route: Route, request: ClientRequest) -> ClientConnection:
-        key = route.connection_key
         connection = await self._connect(
-            target.host, target.port, request.traces, route.key, target.authority, (key, ClientConnectorError)
+            target.host, target.port, request.traces, route.key, target.authority, (route, ClientConnectorError)
         )
         if target.secure:
-            await self._secure(connection, route.ssl, route.server_hostname, target.port, key)
+            await self._secure(connection, route.ssl, route.server_hostname, target.port, route.connection_key)
         return connection
 
     async def _socks(self, route: Route, request: ClientRequest) -> ClientConnection:
@@ -249,11 +248,11 @@ class TcpDialer(_DialerBase):
         key = route.proxy_key
 
         async def dial(host: str, port: int) -> socket.socket:
-            infos = await self._addresses(host, port, request.traces, key)
-            return await self._dial(infos, host, port, key, ClientProxyConnectionError)
+            infos = await self._addresses(host, port, request.traces, route)
+            return await self._dial(infos, host, port, route, ClientProxyConnectionError)
 
         async def resolve(host: str, port: int) -> str:
-            return str((await self._addresses(host, port, request.traces, key))[0][4][0])
+            return str((await self._addresses(host, port, request.traces, route))[0][4][0])
 
         try:
             sock = await open_socks(
@@ -272,7 +271,7 @@ class TcpDialer(_DialerBase):
         host, port = proxy.host or "", proxy.port or 80
         key = route.proxy_key
         connection = await self._connect(
-            host, port, request.traces, route.key, target.authority, (key, ClientProxyConnectionError)
+            host, port, request.traces, route.key, target.authority, (route, ClientProxyConnectionError)
         )
         done = False
         try:
@@ -294,14 +293,14 @@ class TcpDialer(_DialerBase):
         traces: Trace | None,
         key: Any,
         peer: str,
-        failure: tuple[ConnectionKey, type[ClientConnectorError]],
+        failure: tuple[Route, type[ClientConnectorError]],
     ) -> ClientConnection:
         """Connect to a name or an address; a single address needs no Happy Eyeballs, which cost more than the rest."""
         infos = await self._addresses(host, port, traces, failure[0])
         if len(infos) > 1 or self._local_addr is not None or self._socket_factory is not None:
             return await self._attach(key, peer, sock=await self._dial(infos, host, port, *failure))
         if not infos:
-            raise ClientConnectorDNSError(failure[0], OSError(f"the resolver gave no address for {host}"))
+            raise ClientConnectorDNSError(failure[0].first_key, OSError(f"the resolver gave no address for {host}"))
         family, _, proto, _, address = infos[0]
         try:
             if len(address) == 4 and address[3]:  # a scope id has no place in create_connection
@@ -310,15 +309,15 @@ class TcpDialer(_DialerBase):
         except OSError as error:
             raise _mapped(error, *failure) from error
 
-    async def _addresses(self, host: str, port: int, traces: Trace | None, key: ConnectionKey) -> list[AddrInfo]:
+    async def _addresses(self, host: str, port: int, traces: Trace | None, route: Route) -> list[AddrInfo]:
         try:
             known = _literal_infos(host, port, self.family)
-            return addr_infos(await self._resolve(host, port, traces, key)) if known is None else known
+            return addr_infos(await self._resolve(host, port, traces, route)) if known is None else known
         except OSError as error:  # a zone that names no interface, for one
-            raise _mapped(error, key, ClientConnectorError) from error
+            raise _mapped(error, route, ClientConnectorError) from error
 
     async def _dial(
-        self, infos: list[AddrInfo], host: str, port: int, key: ConnectionKey, failure: type[ClientConnectorError]
+        self, infos: list[AddrInfo], host: str, port: int, route: Route, failure: type[ClientConnectorError]
     ) -> socket.socket:
         from endwell.transport.dial import open_tcp
 
@@ -333,9 +332,9 @@ class TcpDialer(_DialerBase):
                 socket_factory=self._socket_factory,
             )
         except OSError as error:
-            raise _mapped(error, key, failure) from error
+            raise _mapped(error, route, failure) from error
 
-    async def _resolve(self, host: str, port: int, traces: Trace | None, key: ConnectionKey) -> Sequence[ResolveResult]:
+    async def _resolve(self, host: str, port: int, traces: Trace | None, route: Route) -> Sequence[ResolveResult]:
         loop = self.core.loop
         if self._resolver is None:
             self._resolver = resolvers.default_resolver()()
@@ -361,7 +360,7 @@ class TcpDialer(_DialerBase):
                 await traces.send_dns_cache_miss(host)
             return await cache.share(host, port, ask, loop.time)
         except OSError as error:
-            raise _mapped(error, key, ClientConnectorDNSError) from error
+            raise _mapped(error, route, ClientConnectorDNSError) from error
 
     async def _secure(
         self, connection: ClientConnection, ssl: Any, server_hostname: str, port: int, key: ConnectionKey
@@ -429,8 +428,8 @@ def _literal_infos(host: str, port: int, family: int) -> list[AddrInfo] | None:
     return None if literal is None else addr_infos(literal)
 
 
-def _mapped(error: OSError, key: ConnectionKey, failure: type[ClientConnectorError]) -> BaseException:
+def _mapped(error: OSError, route: Route, failure: type[ClientConnectorError]) -> BaseException:
     """Return the public error for one of the transport's; what is public, or a time-out of ours, as it is."""
     if isinstance(error, ClientError) or (isinstance(error, TimeoutError) and error.errno is None):
         return error
-    return failure(key, error)
+    return failure(route.first_key, error)

@@ -93,6 +93,11 @@ class Route:
         return ConnectionKey(target.host, target.port, target.secure, self.ssl, self.proxy)
 
     @property
+    def first_key(self) -> ConnectionKey:
+        """The facts for errors of the first connection of the way."""
+        return self.connection_key if self.proxy is None else self.proxy_key
+
+    @property
     def proxy_key(self) -> ConnectionKey:
         """The facts for errors of the connection to the proxy."""
         assert self.proxy is not None

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from endwell.lifetime import Resource
+from endwell.transport.cork import Cork
 from endwell.transport.stream import Stream
 from endwell.transport.tls import ended_cleanly
 from endwell.wire.http1 import Limits, ProtocolError, ResponseHead, ResponseReader, TruncatedError
@@ -68,12 +69,19 @@ class ClientConnection(Stream):
 
     """
 
-    __slots__ = ("exchange", "idle_since", "key", "peer", "pool", "read_at", "reader", "tls", "uses")
+    __slots__ = ("_cork", "exchange", "idle_since", "key", "peer", "pool", "read_at", "reader", "tls", "uses")
 
-    def __init__(
-        self, owner: Resource, pool: ConnectionOwner, loop: asyncio.AbstractEventLoop, key: Any, peer: str
+    def __init__(  # noqa: PLR0917  # one caller, on the way of each new connection
+        self,
+        owner: Resource,
+        pool: ConnectionOwner,
+        loop: asyncio.AbstractEventLoop,
+        key: Any,
+        peer: str,
+        cork: Cork | None = None,
     ) -> None:
         super().__init__(owner, loop)
+        self._cork = Cork(loop) if cork is None else cork
         self.pool = pool
         self.key = key
         self.peer = peer
@@ -96,7 +104,7 @@ class ClientConnection(Stream):
         self.reader.begin(exchange.method, exchange.limits, exchange.read_until_eof)
         if exchange.watches_reads:
             self.read_at = self.loop.time()
-        self.transport.write(data)  # type: ignore[union-attr]  # a connection is handed out connected
+        self._cork.write(self, data)
 
     def finished(self) -> bool:
         """Let go of the exchange; tell whether the connection can serve another one."""

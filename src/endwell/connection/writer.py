@@ -21,7 +21,8 @@ from endwell.wire.http1.chunked import LAST_CHUNK
 
 __all__ = ("BodyWriter",)
 
-_COALESCE: Final = 64 * 1024
+_COPIED: Final = 8 * 1024
+"""Bytes up to which copying a chunk costs less than giving the transport three pieces."""
 
 
 class BodyWriter(AbstractStreamWriter):
@@ -118,12 +119,10 @@ class BodyWriter(AbstractStreamWriter):
     def _send(self, data: bytes) -> None:
         self.body_size += len(data)
         if self._chunked:
-            if len(data) <= _COALESCE:
+            if len(data) <= _COPIED:
                 self._put(encode_chunk(data))
             else:
-                self._put(b"%x\r\n" % len(data))
-                self._put(data)
-                self._put(b"\r\n")
+                self._put(b"%x\r\n" % len(data), data, b"\r\n")
             return
         if self.length is not None:
             if len(data) > self.length:
@@ -134,11 +133,15 @@ class BodyWriter(AbstractStreamWriter):
             self.length -= len(data)
         self._put(data)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, *pieces: bytes) -> None:
         transport = self._stream.transport
         if transport is None or transport.is_closing():
             message = "The connection was lost while sending"
             raise ConnectionResetError(message)
-        self.buffer_size += len(data)
-        self.output_size += len(data)
-        transport.write(data)
+        size = sum(map(len, pieces))
+        self.buffer_size += size
+        self.output_size += size
+        if len(pieces) == 1:
+            transport.write(pieces[0])
+        else:
+            transport.writelines(pieces)
