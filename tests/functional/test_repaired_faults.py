@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 import pytest
 
 import endwell
+from tests.support.echo import EchoServer
 from tests.support.peer import PeerConnection, ScriptedPeer, answer_fine, answer_with, unix_path
 
 MOVED = b"HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"
@@ -210,3 +212,25 @@ async def test_unix_urls_need_a_connector_that_knows_the_socket():
         for _ in range(2):
             with pytest.raises(endwell.NonHttpUrlClientError):
                 await session.get("unix://name/path")
+
+
+@pytest.mark.parametrize("path", ["/bytes/3000000", "/bytes/10"])
+async def test_cancelled_in_the_pass_in_which_the_head_comes(path: str) -> None:
+    """Nobody has the response then: its connection must not stay taken until the total time-out."""
+    async with EchoServer() as server, endwell.ClientSession(connector=endwell.TCPConnector(limit=1)) as session:
+        for passes in range(25):
+            task = asyncio.create_task(session._request("GET", server.url(path)))
+            exchanges = session._core.work
+            while not task.done() and not any(work.head is not None for work in exchanges):
+                await asyncio.sleep(0)
+            task.cancel()
+            for _ in range(passes % 3):
+                await asyncio.sleep(0)
+            try:
+                response = await task
+            except asyncio.CancelledError:
+                pass
+            else:
+                response.close()
+            async with asyncio.timeout(5), session.get(server.url("/bytes/1")) as after:
+                assert await after.read()

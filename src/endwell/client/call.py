@@ -371,6 +371,7 @@ async def send(request: ClientRequest) -> ClientResponse:
         if core.state is not _OPEN:
             refuse_unless_admitted(session)
         exchange = ClientExchange(core, connector, request, request.options, request.due)
+        response = None
         try:
             now = core.loop.time()
             key = request.key
@@ -387,20 +388,25 @@ async def send(request: ClientRequest) -> ClientResponse:
                 await exchange.start(connection, data)
             else:
                 await _start_and_tell(request, exchange, connection, data)
-            break
+            if b"\r\nset-cookie:" in exchange.head.lower:  # type: ignore[union-attr]  # it is there by now
+                _keep_cookies(request, exchange)
+            response = session._response_class(session, request, exchange)
+            return response
         except (ServerDisconnectedError, ClientOSError):
             # A connection that was kept may have died meanwhile: once, silently, on a fresh one.
             if again or not exchange.reused or request.method not in _IDEMPOTENT or not _repeatable(request):
                 raise
             again = True
         finally:
-            if exchange.head is None:
+            if response is None:
                 exchange.dropped()
+
+
+def _keep_cookies(request: ClientRequest, exchange: ClientExchange) -> None:
     head = exchange.head
-    if b"\r\nset-cookie:" in head.lower:  # type: ignore[union-attr]  # without a head we are not here
-        values = [value.decode("utf-8", "surrogateescape") for value in head.every(b"\r\nset-cookie:")]  # type: ignore[union-attr]
-        session._cookie_jar.update_from_set_cookie(values, request.target.url)
-    return session._response_class(session, request, exchange)
+    assert head is not None
+    values = [value.decode("utf-8", "surrogateescape") for value in head.every(b"\r\nset-cookie:")]
+    request.session._cookie_jar.update_from_set_cookie(values, request.target.url)
 
 
 async def _start_and_tell(
