@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from endwell.lifetime import NEVER, Owner, Resource, State, abort, caller, close, drop, spawn
+from endwell.lifetime import NEVER, Owner, Resource, State, caller, close, drop, spawn
 from endwell.lifetime import closing as walk
 from tests.support.closing import passes
 
@@ -195,16 +195,6 @@ async def test_a_task_may_go_straight_on_and_loses_that_when_it_lets_go() -> Non
     await asking
     await closing
     assert admitted == [True, False]
-
-
-async def test_abort_ends_a_subtree_from_below() -> None:
-    mine, log = owner(), []
-    outer = Handle(mine, log, "outer")
-    Handle(outer, log, "inner")
-    abort(outer, "no reason")
-    assert log == ["abort inner", "abort outer"]
-    assert not mine.children
-    mine.ended()
 
 
 def test_drop_needs_no_loop() -> None:

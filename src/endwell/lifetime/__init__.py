@@ -1,6 +1,6 @@
 """Layer 0: who owns what, and how it ends (closing.md)."""
 
-from endwell.lifetime.closing import abort, abort_work, close, drop
+from endwell.lifetime.closing import abort_work, close, drop
 from endwell.lifetime.deadline import NEVER, Deadlines
 from endwell.lifetime.leaks import Face, Lease, OpenResource, guard, name_leak, open_resources
 from endwell.lifetime.origin import Origin, caller
@@ -25,7 +25,6 @@ __all__ = (
     "State",
     "Work",
     "WrongLoopError",
-    "abort",
     "abort_work",
     "caller",
     "close",

@@ -14,7 +14,7 @@ from endwell.lifetime.report import Aborted, CloseReport
 from endwell.lifetime.resource import Event, Owner, Resource, State, Work, transition
 from endwell.lifetime.tasks import start
 
-__all__ = ("GOODBYE", "abort", "abort_work", "close", "drop", "finish_one")
+__all__ = ("GOODBYE", "abort_work", "close", "drop", "finish_one")
 
 GOODBYE: Final = 5.0
 """Seconds that all goodbyes, and the end of cancelled tasks, may take; what is late is aborted."""
@@ -77,13 +77,6 @@ async def _await_cancelled(owner: Owner, tasks: list[asyncio.Task[Any]], report:
         message = f"task {task.get_name()!r} did not end within {GOODBYE} s of its cancellation"
         report.errors.append(RuntimeError(message))
         owner.tasks.pop(task, None)
-
-
-def abort(resource: Resource, reason: str) -> None:
-    """End one resource and what is below it, now."""
-    for node in reversed(list(resource.subtree())):
-        node.state = transition(node.state, Event.STOP)
-        node._abort(reason)
 
 
 def abort_work(work: Work, reason: str) -> None:
