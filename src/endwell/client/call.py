@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
@@ -155,7 +156,8 @@ class _Call:
     """The state of one call between its hops."""
 
     __slots__ = (
-        "auth", "due", "fields", "history", "method", "now", "options", "origin", "outgoing", "session", "traces",
+        "_left", "auth", "due", "fields", "history", "method", "now", "options", "origin", "outgoing", "session",
+        "traces",
     )  # fmt: skip
 
     def __init__(
@@ -180,6 +182,7 @@ class _Call:
         self.fields: CIMultiDict[str] | None = None
         self.outgoing: Outgoing | None = None
         self.history: list[ClientResponse] = []
+        self._left = False  # whether a redirect has led to another origin
 
     async def run(self, target: Target, response: ClientResponse | None = None) -> ClientResponse:
         """Run all hops; `response` is that of the first one when it is there already."""
@@ -190,8 +193,6 @@ class _Call:
                 self.fields = merge_headers(defaults, options.headers)
             if self.outgoing is None:
                 self.outgoing = outgoing_of(options, session)
-        if session._default_auth is not None and self.auth is None and session._auth_applies(target):
-            self.auth = session._default_auth
         done = False
         going = _Going(self) if options.middlewares else None
         try:
@@ -203,7 +204,7 @@ class _Call:
             if self.outgoing is not None and not done:
                 await self.outgoing.close()
         if self.outgoing is not None:
-            await response._exchange.close_body(self.outgoing)
+            await _or_close(response, response._exchange.close_body(self.outgoing))
         check = options.raise_for_status
         if check is None:
             check = session._raise_for_status
@@ -230,7 +231,7 @@ class _Call:
             error = sys.exc_info()[1]
             if response is None and error is not None:
                 await traces.send_request_exception(self.method, target.url, headers, error)
-        await traces.send_request_end(response.method, response.url, headers, response)
+        await _or_close(response, traces.send_request_end(response.method, response.url, headers, response))
         return response
 
     async def _hops(self, target: Target, response: ClientResponse | None) -> ClientResponse:
@@ -261,6 +262,8 @@ class _Call:
                 raise ValueError(message)
             self.auth = BasicAuth._quiet(*target.credentials, "utf-8")
         auth = self.auth
+        if auth is None and session._default_auth is not None and session._auth_applies(target) and not self._left:
+            auth = session._default_auth
         if auth is None and session.trust_env and not (self.fields and hdrs.AUTHORIZATION in self.fields):
             auth = netrc_auth(target.host)
         fields = self.fields
@@ -306,7 +309,8 @@ class _Call:
     async def _follow(self, response: ClientResponse, redirect: Redirect) -> Target:
         """Let go of the response and get ready for the next hop."""
         if self.traces is not None:
-            await self.traces.send_request_redirect(self.method, response.url, response._request.headers, response)
+            told = self.traces.send_request_redirect(self.method, response.url, response._request.headers, response)
+            await _or_close(response, told)
         await response._leave(failed=False)
         self.history.append(response)
         if self.fields is None and not redirect.same_origin:
@@ -315,6 +319,7 @@ class _Call:
             strip_fields(self.fields, redirect)
         if not redirect.same_origin:
             self.auth = None
+            self._left = True
             self.options = self.options.without_cookies()
         self.method = redirect.method
         if not redirect.keep_body:
@@ -334,6 +339,17 @@ class _Call:
             return target_of(url)
         except ValueError as error:
             raise InvalidUrlRedirectClientError(url, str(error)) from error
+
+
+async def _or_close(response: ClientResponse, step: Awaitable[None]) -> None:
+    """Await a step that stands between a response and its user; if it fails, nobody gets the response."""
+    done = False
+    try:
+        await step
+        done = True
+    finally:
+        if not done:
+            response.close()
 
 
 class _Going:

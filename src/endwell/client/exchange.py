@@ -85,6 +85,7 @@ class ClientExchange:
     read_until_eof = True
     watches_reads = False
     _upload: asyncio.Task[None] | None = None
+    _writer: BodyWriter | None = None
     _continue: asyncio.Future[bool] | None = None
     _opening: asyncio.Timeout | None = None
     _closes: Outgoing | None = None
@@ -168,15 +169,16 @@ class ClientExchange:
     def opened(self) -> None:
         """Note that the connection is open."""
         self._opening = None
-        self.due = self._total_due
-        self.owner.work.sooner(self.due)
+        if self.step is not _ENDED:
+            self.due = self._total_due
+            self.owner.work.sooner(self.due)
 
     # Sending and waiting for the head
 
     def start(self, connection: ClientConnection, data: bytes) -> asyncio.Future[Any]:
         """Send the head, perhaps with the body; return the future of the response's head.
 
-        Sends nothing when the exchange was ended meanwhile: `connection` is to be put back then.
+        Raises the error of an exchange that was ended meanwhile; `call.send` has looked before.
         """
         self._go_on()
         self.connection = connection
@@ -201,7 +203,8 @@ class ClientExchange:
         """Send the body in a task of its own, which ends with the exchange at the latest."""
         connection = self.connection
         assert connection is not None
-        writer = BodyWriter(connection, length, on_chunk)
+        connection.flush()  # the head goes first, also where tasks start eagerly
+        writer = self._writer = BodyWriter(connection, length, on_chunk)
         if coding:
             writer.enable_compression(coding)
         if chunked:
@@ -258,7 +261,7 @@ class ClientExchange:
             upload.cancel("the peer answered and wants no more of the body")
             self._end(reusable=False)
             return
-        self._end(reusable=not upload.cancelled() and upload.exception() is None)
+        self._end(reusable=self._writer is not None and self._writer.ended)
 
     # The reader's side
 
@@ -267,7 +270,7 @@ class ClientExchange:
         body = self.body
         if body is None:
             body = self.body = incoming_body(self, None)
-            if self.error is not None:
+            if self.error is not None and not self.complete:
                 body.fail(self.error)
             else:
                 body.feed(self.pieces or [])
@@ -327,6 +330,7 @@ class ClientExchange:
         if self.body is not None:
             self.body.fail(ClientConnectionError("Connection closed"))
             self.body = Away(self.owner.loop, None, READ_AWAY)
+            self.body.fail(ClientConnectionError("Connection closed"))
             connection.resume_reading()
         self.due = min(self._total_due, self.owner.loop.time() + _READ_AWAY_TIME)
         self.owner.work.sooner(self.due)
@@ -385,8 +389,9 @@ class ClientExchange:
 
     def dropped(self) -> None:
         """End because the asker was cancelled or failed on the way to the head. Idempotent."""
-        if self._waiter is not None:
-            self._waiter.cancel()  # nobody is going to look at it
+        waiter = self._waiter
+        if waiter is not None and not waiter.cancel() and not waiter.cancelled():
+            waiter.exception()  # nobody else is going to look at it
         if self.step is not _ENDED:
             self.fail(ClientConnectionError("The request was cancelled"))
 
@@ -432,12 +437,19 @@ class ClientExchange:
             if tracker is not None:
                 tracker._end(None if writer.ended else UploadAbortedError("The upload was cut short"))
             if self._closes is not None:
-                await self._closes.close()
+                await self._close_quietly(self._closes)
         if self.watches_reads and self.connection is not None:
             self.connection.read_at = self.owner.loop.time()
             self._watch()
         if self.complete and self.step is not _ENDED:
             self._end(reusable=writer.ended)
+
+    async def _close_quietly(self, outgoing: Outgoing) -> None:
+        try:
+            await outgoing.close()
+        except Exception as error:  # noqa: BLE001 - the user's file; the exchange goes on to its end
+            message = {"message": f"The body of {self.describe()} could not be closed", "exception": error}
+            self.owner.loop.call_exception_handler(message)
 
     async def _go_ahead(self, continued: asyncio.Future[bool]) -> bool:
         """Wait for 100 (Continue), a final answer, or a second without either (RFC 9110 section 10.1.1)."""

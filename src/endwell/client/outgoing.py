@@ -31,12 +31,13 @@ class Outgoing:
         payload: the body, when they are not.
         length: its bytes on the wire, None when unknown.
         coding: content coding that is applied.
+        asked: whether the user asked for chunks.
         chunked: whether it goes in chunks.
         set_type: whether Content-Type was set from it.
 
     """
 
-    __slots__ = ("chunked", "coding", "content_type", "data", "length", "payload", "set_type")
+    __slots__ = ("asked", "chunked", "coding", "content_type", "data", "length", "payload", "set_type")
 
     def __init__(self, data: bytes | None, payload: Payload | None, content_type: str) -> None:
         self.data = data
@@ -44,6 +45,7 @@ class Outgoing:
         self.content_type = content_type
         self.length = len(data) if data is not None else payload.size if payload is not None else None
         self.coding: str | None = None
+        self.asked = False
         self.chunked = False
         self.set_type = False
 
@@ -64,7 +66,7 @@ class Outgoing:
         if options.compress:
             outgoing.coding = "deflate" if options.compress is True else options.compress
         if options.chunked:
-            outgoing.chunked = True
+            outgoing.asked = outgoing.chunked = True
         return outgoing
 
     @classmethod
@@ -103,10 +105,10 @@ class Outgoing:
         if announced and given_coding.strip().lower() != "chunked":  # type: ignore[union-attr]
             message = "The only Transfer-Encoding that is spoken here is chunked; for gzip and others give compress="
             raise ValueError(message)
-        if announced and self.chunked:
+        if announced and self.asked:
             message = 'chunked can not be set if "Transfer-Encoding: chunked" header is set'
             raise ValueError(message)
-        if self.chunked and hdrs.CONTENT_LENGTH in fields:
+        if self.asked and hdrs.CONTENT_LENGTH in fields:
             message = "chunked can not be set if Content-Length header is set"
             raise ValueError(message)
         if announced and hdrs.CONTENT_LENGTH in fields:

@@ -30,6 +30,14 @@ __all__ = ("ClientResponse", "ContentDisposition", "HttpVersion", "HttpVersion10
 
 
 _ENDED: Final = Step.ENDED
+_MADE_ANEW: Final = (
+    hdrs.COOKIE,
+    hdrs.LAST_EVENT_ID,
+    hdrs.CONTENT_LENGTH,
+    hdrs.TRANSFER_ENCODING,
+    hdrs.CONTENT_ENCODING,
+)
+"""Fields of a request that is repeated which do not come from the one before."""
 
 
 class HttpVersion(NamedTuple):
@@ -380,10 +388,12 @@ class ClientResponse:
     async def _replay(self, headers: Mapping[str, str]) -> ClientResponse:
         """Ask the same again, with some fields set (for event streams that reconnect)."""
         fields: CIMultiDict[str] = CIMultiDict(self._request.headers)
-        fields.pop(hdrs.COOKIE, None)
-        fields.pop(hdrs.LAST_EVENT_ID, None)
+        for name in _MADE_ANEW:
+            fields.popall(name, None)
+        request, session = self._request, self._session
+        if request.options.auth is not None or request.target.credentials is not None or session.auth is not None:
+            fields.popall(hdrs.AUTHORIZATION, None)
         fields.update(headers)
-        session, request = self._session, self._request
         return await session._again(request, fields)
 
 

@@ -76,7 +76,7 @@ class Route:
         if proxy is None and ssl is True and server_hostname is None:
             self.key: Any = target.key
         elif proxy is not None and not self.tunnel:
-            self.key = (proxy, credentials)
+            self.key = (proxy, credentials, ssl)
         else:
             fields = tuple(sorted(self.proxy_headers.items())) if self.proxy_headers else ()
             self.key = (target.host, target.port, target.secure, ssl, server_hostname, proxy, credentials, fields)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from endwell._version import __version__
 from endwell.client.auth import BasicAuth
@@ -385,9 +385,9 @@ class ClientSession(Face):
         return self._version
 
     @property
-    def headers(self) -> CIMultiDict[str]:
-        """The fields for every request. A copy is used: changing it changes nothing."""
-        return self._default_headers
+    def headers(self) -> CIMultiDictProxy[str]:
+        """The fields for every request: to look at; they are given to the constructor."""
+        return CIMultiDictProxy(self._default_headers)
 
     @property
     def skip_auto_headers(self) -> frozenset[istr]:

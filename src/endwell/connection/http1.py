@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from endwell.lifetime import Resource
+from endwell.lifetime import Resource, State
 from endwell.transport.cork import Cork
 from endwell.transport.stream import Stream
 from endwell.transport.tls import ended_cleanly
@@ -97,6 +97,10 @@ class ClientConnection(Stream):
         state = "idle" if self.exchange is None else "busy"
         return f"{state} connection to {self.peer}"
 
+    def flush(self) -> None:
+        """Send what was held back to the end of this pass of the loop: something is to follow it."""
+        self._cork.flush()
+
     def start(self, exchange: ExchangeEvents, data: bytes) -> None:
         """Send a request head, perhaps with its body, and expect the response for `exchange`."""
         self.exchange = exchange
@@ -104,6 +108,10 @@ class ClientConnection(Stream):
         self.reader.begin(exchange.method, exchange.limits, exchange.read_until_eof)
         if exchange.watches_reads:
             self.read_at = self.loop.time()
+        if self.state is State.CLOSED:
+            # Lost while its taker was on the way here (told a trace config, say): nobody else is going to say so.
+            self.loop.call_soon(self.connection_lost, None)
+            return
         self._cork.write(self, data)
 
     def finished(self) -> bool:
@@ -154,6 +162,10 @@ class ClientConnection(Stream):
         if exchange.watches_reads:
             self.read_at = self.loop.time()
         reader = self.reader
+        phase = reader.phase
+        if phase is _ENDED:
+            reader.refuse_reuse()  # the response is complete, only the request is not: what comes now is nobody's
+            return
         try:
             pieces = reader.feed(data)
         except ProtocolError as error:

@@ -144,6 +144,11 @@ class ResponseReader:
         """Whether a byte of the response has come."""
         return self.phase is not _HEAD or self._buffer is not None or self._informational > 0
 
+    def refuse_reuse(self) -> None:
+        """Note that bytes came after the end of the response; they are not kept."""
+        self._used = True
+        self.rest = b"?"
+
     def _feed_head(self, data: bytes, end: int = 0) -> list[bytes]:
         """Take a head that ends at `end`, or wherever it does."""
         if not end:
