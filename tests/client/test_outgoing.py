@@ -83,7 +83,7 @@ def test_a_type_that_is_not_wanted_is_not_set_for_forms_either():
 @pytest.mark.parametrize("fields", [{"Transfer-Encoding": "chunked"}, {"Content-Length": "4"}])
 def test_chunked_contradicts_a_field(fields):
     outgoing = made(b"body")
-    outgoing.chunked = True
+    outgoing.asked = outgoing.chunked = True
     with pytest.raises(ValueError, match="chunked can not be set"):
         described(outgoing, fields)
 

@@ -6,6 +6,7 @@ import asyncio
 import io
 
 import pytest
+from yarl import URL
 
 import endwell
 from tests.support.echo import EchoServer
@@ -234,3 +235,62 @@ async def test_cancelled_in_the_pass_in_which_the_head_comes(path: str) -> None:
                 response.close()
             async with asyncio.timeout(5), session.get(server.url("/bytes/1")) as after:
                 assert await after.read()
+
+
+async def test_a_refused_body_is_never_followed_by_another_request() -> None:
+    """The peer still waits for the announced bytes: the next head would be read as the body."""
+
+    async def refuse(conn: PeerConnection) -> None:
+        await conn.read_head()
+        await conn.send(b"HTTP/1.1 417 No\r\nContent-Length: 4\r\n\r\n")
+        await asyncio.sleep(0)
+        await conn.send(b"nope")
+        await conn.closed_by_client()
+
+    async with ScriptedPeer(refuse, answer_fine) as peer, endwell.ClientSession() as session:
+        async with session.post(peer.url(), data=b"12345678", expect100=True) as response:
+            assert (response.status, await response.read()) == (417, b"nope")
+        async with session.get(peer.url()) as response:
+            assert response.status == 200
+        assert len(peer.connections) == 2
+
+
+async def test_bytes_after_an_early_answer_do_not_replace_it() -> None:
+    go_on = asyncio.Event()
+
+    async def body():
+        yield b"x"
+        await go_on.wait()
+        yield b"y"
+
+    async def early(conn: PeerConnection) -> None:
+        await conn.read_head()
+        await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        await asyncio.sleep(0.01)
+        await conn.send(b"stray")
+        await conn.closed_by_client()
+
+    async with ScriptedPeer(early) as peer, endwell.ClientSession() as session:
+        response = await session.post(peer.url(), data=body())
+        await asyncio.sleep(0.05)
+        assert await response.read() == b"hello"
+        go_on.set()
+        await response.wait_for_close()
+
+
+async def test_nothing_is_read_after_a_release() -> None:
+    async with EchoServer() as server, endwell.ClientSession() as session:
+        response = await session.get(server.url("/bytes/400000"))
+        response.release()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        with pytest.raises(endwell.ClientConnectionError, match="closed"):
+            await response.read()
+
+
+async def test_a_tls_proxy_is_not_shared_by_those_who_verify_it_and_those_who_do_not() -> None:
+    from endwell.client.route import Route
+    from endwell.http.url import target_of
+
+    target, proxy = target_of("http://example.org/"), URL("https://proxy.example:8443")
+    assert Route(target, proxy=proxy, ssl=True).key != Route(target, proxy=proxy, ssl=False).key
