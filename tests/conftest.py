@@ -18,6 +18,7 @@ import functools
 import gc
 import inspect
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -26,6 +27,10 @@ from typing import Any
 import pytest
 
 from tests.support.leaks import LeakWatch, describe_task
+
+# A suite that a shell started in the background has SIGINT ignored, and so would the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 try:
     import uvloop
