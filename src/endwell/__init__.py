@@ -54,7 +54,7 @@ from endwell.client.middlewares import ClientHandlerType, ClientMiddlewareType
 from endwell.client.once import request
 from endwell.client.request import ClientRequest
 from endwell.client.request_info import RequestInfo
-from endwell.client.response import ClientResponse, HttpVersion, HttpVersion10, HttpVersion11
+from endwell.client.response import ClientResponse
 from endwell.client.session import ClientSession
 from endwell.client.timeouts import ClientTimeout, ClientWSTimeout
 from endwell.client.tracing import (
@@ -95,6 +95,7 @@ from endwell.http.payload import (
     get_payload,
     payload_type,
 )
+from endwell.http.version import HttpVersion, HttpVersion10, HttpVersion11
 from endwell.lifetime import CloseReport, ForkedError, LeakReport, WrongLoopError, open_resources
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from multidict import CIMultiDict
 
-from endwell.client.response import HttpVersion
+from endwell.http.version import HttpVersion
 
 __all__ = ["basic_auth", "body", "cookies", "header_fields", "http_version", "json_body", "rate", "seconds", "size"]
 

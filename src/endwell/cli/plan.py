@@ -10,10 +10,10 @@ from multidict import CIMultiDict
 from endwell.client.connector import TCPConnector
 from endwell.client.cookiejar import CookieJar
 from endwell.client.ratelimit import RateLimitMiddleware
-from endwell.client.response import HttpVersion, HttpVersion11
 from endwell.client.retry import RetryMiddleware
 from endwell.client.session import ClientSession
 from endwell.client.timeouts import ClientTimeout
+from endwell.http.version import HttpVersion, HttpVersion11
 
 __all__ = ["Destination", "LoopKind", "Plan", "make_session"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from endwell.client.connector import BaseConnector, TCPConnector
 from endwell.client.context import SessionRequestContext
-from endwell.client.response import HttpVersion, HttpVersion11
 from endwell.client.session import ClientSession
 from endwell.http.typedefs import StrOrURL
+from endwell.http.version import HttpVersion, HttpVersion11
 from endwell.lifetime import caller
 
 __all__ = ("request",)

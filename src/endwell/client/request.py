@@ -24,10 +24,10 @@ from endwell.lifetime import NEVER, Origin
 
 if TYPE_CHECKING:
     from endwell.client.options import RequestOptions
-    from endwell.client.response import HttpVersion
     from endwell.client.route import Route
     from endwell.client.session import ClientSession
     from endwell.client.tracing import Trace
+    from endwell.http.version import HttpVersion
 
 __all__ = ("ClientRequest",)
 

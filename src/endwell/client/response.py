@@ -20,13 +20,14 @@ from endwell.connection.http1 import ClientConnection
 from endwell.connection.reader import StreamReader
 from endwell.http import hdrs
 from endwell.http.typedefs import DEFAULT_JSON_DECODER, JSONDecoder, RawHeaders
+from endwell.http.version import HttpVersion
 from endwell.lifetime import Lease
 
 if TYPE_CHECKING:
     from endwell.client.request import ClientRequest
     from endwell.client.session import ClientSession
 
-__all__ = ("ClientResponse", "ContentDisposition", "HttpVersion", "HttpVersion10", "HttpVersion11")
+__all__ = ("ClientResponse", "ContentDisposition")
 
 
 _ENDED: Final = Step.ENDED
@@ -38,17 +39,6 @@ _MADE_ANEW: Final = (
     hdrs.CONTENT_ENCODING,
 )
 """Fields of a request that is repeated which do not come from the one before."""
-
-
-class HttpVersion(NamedTuple):
-    """A version of HTTP."""
-
-    major: int
-    minor: int
-
-
-HttpVersion10 = HttpVersion(1, 0)
-HttpVersion11 = HttpVersion(1, 1)
 
 
 class ContentDisposition(NamedTuple):

@@ -24,12 +24,13 @@ from endwell.client.cookiejar import AbstractCookieJar, CookieJar
 from endwell.client.core import SessionCore, checked_base, merge_headers, one_timeout
 from endwell.client.options import RequestOptions, sentinel
 from endwell.client.request import ClientRequest
-from endwell.client.response import ClientResponse, HttpVersion, HttpVersion11
+from endwell.client.response import ClientResponse
 from endwell.client.timeouts import ClientTimeout
 from endwell.http import hdrs
 from endwell.http.codings import available_codings
 from endwell.http.fields import render_fields
 from endwell.http.typedefs import JSONEncoder, LooseCookies, LooseHeaders, StrOrURL
+from endwell.http.version import HttpVersion, HttpVersion11
 from endwell.lifetime import CloseReport, Face, Origin, State, caller, close, failures, spawn
 
 if TYPE_CHECKING:

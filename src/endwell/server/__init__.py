@@ -1,0 +1,1 @@
+"""The server's role: applications, routes, requests, responses, and what runs them."""

@@ -1,0 +1,80 @@
+"""What a request and a response know of the exchange they belong to.
+
+Two classes have it: `server.exchange.Exchange` on a connection, and that of `make_mocked_request` in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from endwell.http.writer import AbstractStreamWriter
+
+if TYPE_CHECKING:
+    from endwell.connection.body import BodyStream
+    from endwell.wire.http1.request_head import RequestHead
+
+__all__ = ("RequestExchange",)
+
+_T = TypeVar("_T")
+
+
+class RequestExchange(Protocol):
+    """One request and its response.
+
+    Attributes:
+        head: the head of the request.
+        loop: the event loop.
+        body: what comes of the request's body, None when it has none.
+        keep_alive: whether the connection can serve another request after this one; when False the response says
+            ``Connection: close``. May be set to False, never back.
+        started: the head of the final response was handed to the transport.
+        status: of the final response, 0 before.
+        transport: below, None when the connection is gone.
+        protocol: the connection, None for a request without one.
+
+    """
+
+    head: RequestHead
+    loop: asyncio.AbstractEventLoop
+    body: BodyStream | None
+    keep_alive: bool
+    started: bool
+    status: int
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The transport below, None when it is gone."""
+
+    @property
+    def protocol(self) -> Any:
+        """The connection, None when there is none."""
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task that runs the handler."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Ask the transport (see `asyncio.BaseTransport.get_extra_info`)."""
+
+    def send(self, data: bytes) -> None:
+        """Send a whole response, head and body, in one write."""
+
+    def begin(self, head: bytes, length: int | None, *, chunked: bool) -> AbstractStreamWriter:
+        """Send a head; the body goes through the writer that is returned, whose `write_eof` ends the response.
+
+        `length` is what Content-Length says; None without `chunked` means that the end of the connection ends the body.
+        """
+
+    def send_continue(self) -> None:
+        """Ask for the body with 100 (Continue), if the client waits for that. Idempotent."""
+
+    def call_at_stop(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have `callback` called when the server begins to stop (at once when it has); return what takes it back."""
+
+    def create_task(self, coro: Coroutine[Any, Any, _T], *, name: str | None = None) -> asyncio.Task[_T]:
+        """Start a task that the server owns: its closing awaits it, then cancels it."""
+
+    async def wait_for_disconnection(self) -> None:
+        """Return when the client has gone."""
