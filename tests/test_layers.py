@@ -33,6 +33,7 @@ LAYERS = {
 TOP = 7  # endwell/__init__ and the other modules that only give names
 
 LIFETIME_ONLY = {"create_task", "ensure_future", "shield"}
+OWNERS = {"session", "core", "owner", "_exchange"}
 HOOKS = {"_stop", "_finish", "_abort"}
 NO_NAMES = {"helpers", "helper", "utils", "util", "common", "misc"}
 MAX_FILE, MAX_FUNCTION = 500, 60
@@ -84,7 +85,7 @@ def check_lifetime(tree: ast.Module, module: tuple[str, ...]) -> Iterator[str]:
     if room(module) == "lifetime":
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in LIFETIME_ONLY and not _is_session(node.value):
+        if isinstance(node, ast.Attribute) and node.attr in LIFETIME_ONLY and not _is_ours(node.value):
             yield f"{node.lineno}: {node.attr} outside lifetime/"
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.lineno}: {a.name} outside lifetime/" for a in node.names if a.name in LIFETIME_ONLY)
@@ -96,9 +97,10 @@ def check_lifetime(tree: ast.Module, module: tuple[str, ...]) -> Iterator[str]:
             yield f"{node.lineno}: {ast.unparse(node.func)}() is called outside lifetime/"
 
 
-def _is_session(node: ast.expr) -> bool:
-    """Whether `node.create_task` is the public one of a session, which the upper floors may use like any user."""
-    return isinstance(node, ast.Name) and node.id == "session"
+def _is_ours(node: ast.expr) -> bool:
+    """Whether `node.create_task` is that of one of our owners, whose tasks end with it."""
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name in OWNERS
 
 
 def _is_hook(called: ast.expr) -> bool:

@@ -290,7 +290,7 @@ _RENAMED: Final = {
     "AddrInfoType": ("endwell.transport.address", "AddrInfo"),
     "SocketFactoryType": ("endwell.transport.dial", "SocketFactory"),
 }
-_SUBMODULES: Final = frozenset({"abc", "client_exceptions", "resolver", "tracing", "typedefs"})
+_SUBMODULES: Final = frozenset({"abc", "client_exceptions", "resolver", "test_utils", "tracing", "typedefs", "web"})
 _MODULE_OF: Final = {name: module for module, names in _LATER.items() for name in names}
 
 

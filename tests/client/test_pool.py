@@ -14,6 +14,10 @@ class Conn:
     def __init__(self, key: str) -> None:
         self.key = key
         self.idle_since = 0.0
+        self.at_its_end = False
+
+    def ending(self) -> bool:
+        return self.at_its_end
 
     def __repr__(self) -> str:
         return f"<Conn {self.key} {id(self):x}>"
@@ -53,6 +57,30 @@ def test_the_connection_used_last_is_reused_first():
     assert shared.take("a", 3.0) is old
     assert shared.take("a", 3.0) is Decision.OPEN
     assert shared.idle() == [other]
+
+
+def test_a_connection_whose_end_has_begun_is_passed_over():
+    shared = pool(limit=4)
+    old, good, ending, last = (Conn("a") for _ in range(4))
+    for number, each in enumerate((old, good, ending, last)):
+        shared.put(each, float(number))
+    ending.at_its_end = last.at_its_end = True
+    assert shared.take("a", 10.5) is good
+    assert shared.take("a", 10.5) is Decision.OPEN, "the one that is left is too old"
+    assert shared.idle() == [old]
+
+
+def test_one_that_waits_is_not_given_a_connection_whose_end_has_begun():
+    shared = pool(limit=1)
+    assert shared.take("a", 0.0) is Decision.OPEN
+    shared.wait("waiter", "a")
+    each = Conn("a")
+    shared.put(each, 0.0)
+    each.at_its_end = True
+    shared.leave("a")
+    assert shared.grant("a", 0.0) == ("waiter", Decision.OPEN)
+    assert shared.idle() == []
+    assert not shared.remove(each)
 
 
 def test_a_connection_that_was_idle_for_too_long_is_not_reused():
@@ -184,6 +212,13 @@ class PoolMachine(RuleBasedStateMachine):
         used = sum(each.key == key for each in self.holding)
         return (not limit or len(self.holding) < limit) and (not per_host or used < per_host)
 
+    def pass_over(self, key: str) -> None:
+        """Forget those whose end has begun, as far as the pool looks at them."""
+        for each in [each for each in reversed(self.idle) if each.key == key]:
+            if not each.at_its_end or self.now - each.idle_since >= 10.0:
+                return
+            self.idle.remove(each)
+
     def serve(self, decision: Conn | Decision, key: str) -> None:
         fresh = [each for each in self.idle if each.key == key and self.now - each.idle_since < 10.0]
         if decision is Decision.OPEN:
@@ -208,6 +243,8 @@ class PoolMachine(RuleBasedStateMachine):
             self.queue.append((self.number, key))
         else:
             assert not fresh or decision is Decision.OPEN
+            if not fresh:
+                self.pass_over(key)
             reusable = any(each.key == key and self.now - each.idle_since < 10.0 for each in self.idle)
             assert (decision is Decision.OPEN) is (fresh or not reusable)
             self.serve(decision, key)
@@ -233,6 +270,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert granted is not None, "a slot was lost"
         assert granted[0] == expected[0], "not the first in line"
         self.queue.remove(expected)
+        self.pass_over(expected[1])
         self.serve(granted[1], expected[1])
 
     @rule(data=st.data())
@@ -249,6 +287,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.idle.remove(each)
         assert self.pool.remove(each)
         assert not self.pool.remove(each)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.idle)
+    def begin_to_end(self, data):
+        data.draw(st.sampled_from(self.idle)).at_its_end = True
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 9.0, 20.0]))
     def pass_time(self, seconds):

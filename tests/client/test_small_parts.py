@@ -226,8 +226,7 @@ async def test_a_second_attempt_begins_anew():
 
 
 class Exchange:
-    class request:  # noqa: N801  # stands for an attribute
-        request_info = None
+    request_info = None
 
     def describe(self) -> str:
         return "GET http://a.example/"

@@ -183,6 +183,48 @@ async def test_bytes_on_an_idle_connection_never_become_an_answer():
         assert exchange.told == [200, "end"]
 
 
+@pytest.mark.parametrize("what", [OK, b"not even HTTP"])
+async def test_bytes_that_come_before_the_request_went_out_never_become_its_answer(what):
+    """RFC 9112 section 9.2; the loop may read between the request and the end of the pass, when it is sent."""
+    async with meeting() as met:
+        exchange = await met.begin()
+        await met.say(OK)
+        await exchange.until("end")
+        assert met.connection.finished()
+        late = Exchange()
+        met.connection.start(late, b"never sent")
+        met.connection.data_received(what)
+        assert late.told == ["fail"]
+        assert isinstance(late.error, TruncatedError)
+        assert met.connection.held
+        met.connection.drop()
+        await met.gone()
+        assert await met.loop.sock_recv(met.peer, 100) == b""
+
+
+async def test_a_connection_that_dies_before_the_request_went_out():
+    async with meeting() as met:
+        late = Exchange()
+        met.connection.start(late, b"never sent")
+        met.connection.transport.abort()
+        await met.gone()
+        assert late.told == ["fail"]
+        assert met.connection.held
+        assert await met.loop.sock_recv(met.peer, 100) == b""
+
+
+async def test_a_write_that_the_transport_refuses_fails_the_exchange():
+    async with meeting() as met:
+        late = Exchange()
+        met.connection.transport.write_eof()  # what is written after that is refused
+        met.connection.start(late, b"request")
+        await late.until("fail")
+        assert isinstance(late.error, ConnectionResetError)
+        assert isinstance(late.error.__cause__, RuntimeError)
+        assert not met.connection.held, "nobody knows what the transport has done"
+        met.connection.drop()
+
+
 async def test_an_idle_connection_that_the_peer_closes_is_lost():
     async with meeting() as met:
         exchange = await met.begin()

@@ -203,6 +203,21 @@ async def test_a_tunnel_that_is_refused(answer: bytes) -> None:
         assert caught.value.status == int(answer[9:12])
 
 
+async def test_a_request_on_a_new_tunnel_is_tried_once() -> None:
+    """The CONNECT before it does not make the connection one that was kept."""
+
+    async def script(conn: PeerConnection) -> None:
+        await conn.read_head()
+        await conn.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        await conn.start_tls(server_context())
+        await conn.read_request()
+
+    async with ScriptedPeer(script) as proxy, endwell.ClientSession() as session:
+        with pytest.raises(endwell.ServerDisconnectedError):
+            await session.get("https://localhost/", proxy=proxy.url(""), ssl=client_context())
+        assert len(proxy.connections) == 1
+
+
 async def test_a_tunnel_that_is_silent() -> None:
     async def script(conn: PeerConnection) -> None:
         await conn.read_head()

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 import endwell
+from tests.conftest import LOOPS
 from tests.support.closing import TLS, fetch, line, outcome, passes, resource_warnings, serving, trusting, until
+from tests.support.echo import run_in_thread
 
 
 async def collected(server: Any) -> None:
@@ -130,6 +132,29 @@ async def test_c10_c11_a_forgotten_response_is_closed_and_named_and_frees_its_sl
         report = await session.close()
         assert [each.what for each in report.leaked] == [f"Response to GET {server.url('/big')}"]
         assert not report.clean
+
+
+def test_c10_a_response_that_is_forgotten_while_its_loop_rests(loop_kind: str) -> None:
+    """The loop does not run, and may never run again: who would be told later might never be."""
+    kept: list[Any] = []
+
+    async def main(url: str) -> None:
+        session = endwell.ClientSession()
+        kept.extend([session, await session.get(url)])
+
+    async def close() -> None:
+        await kept[0].close()
+
+    factory: Any = LOOPS[loop_kind]
+    with run_in_thread() as server, asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main(server.url("/bytes/3000000")))
+        with resource_warnings() as texts:
+            del kept[1]
+            gc.collect()
+        core = kept[0].connector._core
+        assert (len(texts), core.pool.in_use, len(kept[0]._core.work)) == (1, 0, 0)
+        assert "Response to GET" in texts[0]
+        runner.run(close())
 
 
 async def test_c11_a_small_response_that_is_dropped_costs_nothing() -> None:

@@ -294,3 +294,37 @@ async def test_a_tls_proxy_is_not_shared_by_those_who_verify_it_and_those_who_do
 
     target, proxy = target_of("http://example.org/"), URL("https://proxy.example:8443")
     assert Route(target, proxy=proxy, ssl=True).key != Route(target, proxy=proxy, ssl=False).key
+
+
+# What was asked is what was sent, whenever it is looked at.
+
+
+@pytest.mark.parametrize("fields", [None, {"X-A": "1"}])
+async def test_what_was_asked_does_not_change_afterwards(fields: dict[str, str] | None) -> None:
+    async with ScriptedPeer(answer_fine) as peer:
+        async with endwell.ClientSession(cookie_jar=endwell.CookieJar(unsafe=True)) as session:
+            responses = []
+            for cookie in ({}, {"a": "1"}, {"a": "2"}):
+                session.cookie_jar.update_cookies(cookie, URL("http://127.0.0.1/"))
+                async with session.post(peer.url(), data=b"body", headers=fields) as response:
+                    responses.append(response)
+            session.cookie_jar.clear()
+        infos = [response.request_info for response in responses]
+        assert [info.headers.get("Cookie") for info in infos] == [None, "a=1", "a=2"]
+        assert infos[0] is responses[0].request_info
+        for info, request in zip(infos, peer.requests, strict=True):
+            assert list(info.headers.items()) == request.fields
+
+
+async def test_each_of_two_attempts_knows_what_was_asked() -> None:
+    first: list[endwell.ClientResponse] = []
+
+    async def once_more(request: endwell.ClientRequest, handler: endwell.ClientHandlerType) -> endwell.ClientResponse:
+        first.append(await handler(request))
+        request.headers["X-Attempt"] = "2"
+        return await handler(request)
+
+    async with ScriptedPeer(answer_fine) as peer, endwell.ClientSession(middlewares=[once_more]) as session:
+        async with session.get(peer.url()) as response:
+            assert "X-Attempt" not in first[0].request_info.headers
+            assert response.request_info.headers["X-Attempt"] == "2"

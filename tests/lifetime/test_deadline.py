@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,11 +27,12 @@ class Handle:
 
 
 class Clock:
-    """The two methods of a loop that a timer needs; time passes when it is told to."""
+    """The methods of a loop that a timer needs; time passes when it is told to."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.armed = 0
+        self.told: list[dict[str, Any]] = []
         self._timers: list[tuple[float, int, Handle]] = []
         self._count = itertools.count()
 
@@ -42,6 +44,9 @@ class Clock:
         handle = Handle(callback)
         heapq.heappush(self._timers, (when, next(self._count), handle))
         return handle
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.told.append(context)
 
     def go_to(self, when: float) -> None:
         while self._timers and self._timers[0][0] <= when:
@@ -70,6 +75,14 @@ class Entry:
             self.deadlines.pop(self)
 
 
+def watch(entry: Entry) -> None:
+    """Put an entry under watch, as an exchange does."""
+    deadlines = entry.deadlines
+    deadlines[entry] = None
+    if entry.due < deadlines.wake:
+        deadlines.sooner(entry.due)
+
+
 def made() -> tuple[Clock, Deadlines[Any]]:
     clock: Any = Clock()
     return clock, Deadlines(clock)
@@ -80,7 +93,7 @@ def test_never_early_and_never_much_later(waits: list[float]) -> None:
     clock, deadlines = made()
     entries = [Entry(100 + wait, deadlines) for wait in waits]
     for entry in entries:
-        deadlines.add(entry)
+        watch(entry)
     clock.go_to(200)
     for entry in entries:
         (at,) = entry.expired
@@ -92,7 +105,7 @@ def test_never_early_and_never_much_later(waits: list[float]) -> None:
 def test_one_timer_for_many() -> None:
     clock, deadlines = made()
     for number in range(1000):
-        deadlines.add(Entry(110 + number / 1000, deadlines))
+        watch(Entry(110 + number / 1000, deadlines))
     assert clock.armed == 1
     assert clock.pending == 1
     clock.go_to(120)
@@ -102,7 +115,7 @@ def test_one_timer_for_many() -> None:
 def test_an_entry_that_has_more_time() -> None:
     clock, deadlines = made()
     entry = Entry(101, deadlines, later=103)
-    deadlines.add(entry)
+    watch(entry)
     clock.go_to(102)
     assert len(entry.expired) == 1
     assert entry in deadlines
@@ -114,7 +127,7 @@ def test_an_entry_that_has_more_time() -> None:
 def test_brought_forward() -> None:
     clock, deadlines = made()
     entry = Entry(150, deadlines)
-    deadlines.add(entry)
+    watch(entry)
     entry.due = 101
     deadlines.sooner(101)
     deadlines.sooner(120)  # later than what it waits for: nothing changes
@@ -126,7 +139,7 @@ def test_brought_forward() -> None:
 def test_put_off_without_telling_the_timer() -> None:
     clock, deadlines = made()
     entry = Entry(101, deadlines)
-    deadlines.add(entry)
+    watch(entry)
     entry.due = 105
     clock.go_to(104)
     assert entry.expired == []
@@ -137,7 +150,7 @@ def test_put_off_without_telling_the_timer() -> None:
 def test_stopped() -> None:
     clock, deadlines = made()
     entry = Entry(101, deadlines)
-    deadlines.add(entry)
+    watch(entry)
     deadlines.stop()
     deadlines.stop()
     clock.go_to(110)
@@ -148,7 +161,7 @@ def test_stopped() -> None:
 
 def test_without_a_deadline_there_is_no_timer() -> None:
     clock, deadlines = made()
-    deadlines.add(Entry(NEVER, deadlines))
+    watch(Entry(NEVER, deadlines))
     assert clock.armed == 0
 
 
@@ -161,10 +174,33 @@ def test_an_entry_that_ends_another() -> None:
             super().expire(now)
             self.deadlines.pop(second, None)
 
-    deadlines.add(First(101, deadlines))
-    deadlines.add(second)
+    watch(First(101, deadlines))
+    watch(second)
     clock.go_to(102)
     assert second.expired == []
+
+
+@pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt])
+def test_an_entry_that_fails(error: type[BaseException]) -> None:
+    clock, deadlines = made()
+
+    class Failing(Entry):
+        def expire(self, now: float) -> None:
+            self.expired.append(now)
+            raise error
+
+    first, failing = Entry(101, deadlines), Failing(101, deadlines)
+    second, later = Entry(101, deadlines), Entry(103, deadlines)
+    for entry in (first, failing, second, later):
+        watch(entry)
+    if error is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            clock.go_to(102)
+        deadlines.pop(failing)
+    clock.go_to(104)
+    assert [len(entry.expired) for entry in (first, failing, second, later)] == [1, 1, 1, 1]
+    assert not clock.pending
+    assert [type(each["exception"]) for each in clock.told] == ([LookupError] if error is LookupError else [])
 
 
 async def test_on_a_loop() -> None:
@@ -178,6 +214,6 @@ async def test_on_a_loop() -> None:
             over.set_result(now)
 
     entry = Last(loop.time() + 0.02, deadlines)
-    deadlines.add(entry)
+    watch(entry)
     assert await over >= entry.due
     deadlines.stop()

@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
-from endwell.lifetime import Owner
+import pytest
+
+from endwell.lifetime import Owner, State
 from endwell.transport.cork import MOST, Cork
 from endwell.transport.stream import Stream
 
@@ -15,8 +17,12 @@ class Sink(asyncio.Transport):
         super().__init__()
         self.log = log
         self.closing = False
+        self.refusing = False
 
     def write(self, data: Any) -> None:
+        if self.refusing:
+            message = "unable to perform operation"
+            raise RuntimeError(message)
         self.log.append(bytes(data))
 
     def is_closing(self) -> bool:
@@ -93,4 +99,32 @@ async def test_nothing_is_written_to_a_connection_that_was_closed_meanwhile() ->
     made[0].discard()
     await asyncio.sleep(0)
     assert log == [b"fine"]
+    assert [stream.held for stream in made] == [True, False], "what was not written stays known as such"
+    end(owner, made)
+
+
+async def test_a_stream_tells_whether_its_write_is_held_back() -> None:
+    log: list[bytes] = []
+    owner, made = streams(2, log)
+    cork = Cork(asyncio.get_running_loop())
+    assert not made[0].held
+    cork.write(made[0], b"x")
+    assert [stream.held for stream in made] == [True, False]
+    cork.flush()
+    assert not made[0].held
+    end(owner, made)
+
+
+@pytest.mark.parametrize("number", [3, MOST])
+async def test_a_write_that_fails_fails_alone(number: int) -> None:
+    log: list[bytes] = []
+    owner, made = streams(number, log)
+    cork = Cork(asyncio.get_running_loop())
+    sink: Any = made[1].transport
+    sink.refusing = True
+    for stream in made:
+        cork.write(stream, b"x")
+    await asyncio.sleep(0)
+    assert log == [b"x"] * (number - 1)
+    assert [index for index, stream in enumerate(made) if stream.state is not State.OPEN] == [1]
     end(owner, made)

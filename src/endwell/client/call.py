@@ -13,25 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 from multidict import CIMultiDict
 from yarl import URL
 
+from endwell.client.attempts import refuse_unless_admitted, send
 from endwell.client.auth import BasicAuth, netrc_auth
 from endwell.client.core import merge_headers
 from endwell.client.errors import (
-    ClientConnectionError,
-    ClientOSError,
     ClientPayloadError,
     InvalidUrlClientError,
     InvalidUrlRedirectClientError,
     NonHttpUrlClientError,
-    ServerDisconnectedError,
-    SessionClosedError,
     TooManyRedirects,
+    UploadAbortedError,
 )
-from endwell.client.exchange import ClientExchange
 from endwell.client.middlewares import build_client_middlewares
 from endwell.client.outgoing import Outgoing, outgoing_of
-from endwell.client.pool import Decision
 from endwell.client.redirects import REDIRECTS, Redirect, decide, strip_fields
-from endwell.client.request import check_method
+from endwell.client.request import FRAMING, check_method
 from endwell.client.response import ClientResponse
 from endwell.client.timeouts import ceil_deadline
 from endwell.client.tracing import Trace, make_trace
@@ -44,12 +40,10 @@ if TYPE_CHECKING:
     from endwell.client.options import RequestOptions
     from endwell.client.request import ClientRequest
     from endwell.client.session import ClientSession
-    from endwell.connection.http1 import ClientConnection
     from endwell.lifetime import Origin, Owner
 
 __all__ = ("perform", "resend")
 
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _HTTP: Final = frozenset({"http", "https"})
 _OPEN: Final = State.OPEN
@@ -105,18 +99,6 @@ async def resend(session: ClientSession, request: ClientRequest, fields: CIMulti
     call.fields = fields
     call.outgoing = request.outgoing
     return await call.run(request.target)
-
-
-def refuse_unless_admitted(session: ClientSession) -> None:
-    """Raise unless the session takes a request of this task.
-
-    Raises:
-        SessionClosedError, ForkedError, WrongLoopError: it does not.
-
-    """
-    core = session._core
-    if not core.admit():
-        raise SessionClosedError(closed_at=str(core.closed_at) if core.closed_at is not None else None)
 
 
 def _target(session: ClientSession, url: StrOrURL, options: RequestOptions) -> Target:
@@ -201,10 +183,11 @@ class _Call:
         finally:
             if going is not None:
                 going.owner.work_ended(going)
-            if self.outgoing is not None and not done:
-                await self.outgoing.close()
+            if not done:
+                await self._failed()
         if self.outgoing is not None:
-            await _or_close(response, response._exchange.close_body(self.outgoing))
+            sender = self.outgoing.sender or response._exchange
+            await _or_close(response, sender.close_body(self.outgoing))
         check = options.raise_for_status
         if check is None:
             check = session._raise_for_status
@@ -219,6 +202,13 @@ class _Call:
                 if not checked:
                     response.release()
         return response
+
+    async def _failed(self) -> None:
+        """Let go of the body of a call that has no response."""
+        if self.options.upload_tracker is not None:
+            self.options.upload_tracker._end(UploadAbortedError("The request failed before its body was sent"))
+        if self.outgoing is not None:
+            await self.outgoing.end()
 
     async def run_traced(self, target: Target, traces: Trace) -> ClientResponse:
         """Run, and tell the trace configs of start, end and failure."""
@@ -241,7 +231,10 @@ class _Call:
             if response is None:
                 request = self._request(target)
                 if options.middlewares:
-                    response = await build_client_middlewares(send, options.middlewares)(request)
+                    try:
+                        response = await build_client_middlewares(send, options.middlewares)(request)
+                    finally:
+                        self._take_body(request)
                 else:
                     response = await send(request)
             response._history = tuple(self.history)
@@ -277,6 +270,15 @@ class _Call:
         if fields is not None or not request.prepare_plain(self.outgoing):
             request.prepare(auth, self.outgoing)
         return request
+
+    def _take_body(self, request: ClientRequest) -> None:
+        """Make the body that a middleware gave the request that of the call: to be sent on and to be closed."""
+        if request.outgoing is self.outgoing:
+            return
+        self.outgoing = request.outgoing  # the one before was closed by `update_body`
+        if self.fields is not None:
+            for name in FRAMING:
+                self.fields.popall(name, None)
 
     def _redirect(self, response: ClientResponse, target: Target) -> Redirect | None:
         """Decide on the next hop; None when the response names none."""
@@ -324,7 +326,7 @@ class _Call:
         self.method = redirect.method
         if not redirect.keep_body:
             if self.outgoing is not None:
-                await self.outgoing.close()
+                await self.outgoing.end()
             self.outgoing = None
         elif self.outgoing is not None and not self.outgoing.again:
             message = (
@@ -375,105 +377,3 @@ class _Going:
     def _abort(self, reason: str) -> None:
         """Wait for it no longer; its next exchange is refused."""
         self.owner.work_ended(self)
-
-
-async def send(request: ClientRequest) -> ClientResponse:
-    """Send one request and wait for the head of its response: the innermost handler of the middlewares."""
-    session = request.session
-    core = session._core
-    connector = session._connector_core()
-    again = False
-    while True:
-        if core.state is not _OPEN:
-            refuse_unless_admitted(session)
-        exchange = ClientExchange(core, connector, request, request.options, request.due)
-        response = None
-        try:
-            now = core.loop.time()
-            key = request.key
-            data = request.render()
-            if connector.state is not _OPEN and not connector.admit():
-                raise ClientConnectionError("Connector is closed.")
-            connection = connector.pool.take(key, now, fresh=again)
-            if isinstance(connection, Decision) or request.traces is not None:
-                connection = await connector.acquire(request, exchange, now, connection)
-                if exchange.error is not None:  # a deadline passed, or a closing came, in the same pass of the loop
-                    connector.put_back(connection)
-                    raise exchange.error
-            if request.outgoing is None and request.traces is None and request.options.upload_tracker is None:
-                await exchange.start(connection, data)
-            else:
-                await _start_and_tell(request, exchange, connection, data)
-            if b"\r\nset-cookie:" in exchange.head.lower:  # type: ignore[union-attr]  # it is there by now
-                _keep_cookies(request, exchange)
-            response = session._response_class(session, request, exchange)
-            return response
-        except (ServerDisconnectedError, ClientOSError):
-            # A connection that was kept may have died meanwhile: once, silently, on a fresh one.
-            if again or not exchange.reused or request.method not in _IDEMPOTENT or not _repeatable(request):
-                raise
-            again = True
-        finally:
-            if response is None:
-                exchange.dropped()
-
-
-def _keep_cookies(request: ClientRequest, exchange: ClientExchange) -> None:
-    head = exchange.head
-    assert head is not None
-    values = [value.decode("utf-8", "surrogateescape") for value in head.every(b"\r\nset-cookie:")]
-    request.session._cookie_jar.update_from_set_cookie(values, request.target.url)
-
-
-async def _start_and_tell(
-    request: ClientRequest, exchange: ClientExchange, connection: ClientConnection, data: bytes
-) -> None:
-    """Send head and body, tell the traces, and wait for the head of the response."""
-    traces, outgoing = request.traces, request.outgoing
-    if outgoing is None:
-        waiter = exchange.start(connection, data)
-        if request.options.upload_tracker is not None:
-            request.options.upload_tracker._begin(None)
-            request.options.upload_tracker._end(None)
-    else:
-        waiter = _start_with_body(request, exchange, connection, data, outgoing)
-    if traces is not None:
-        await traces.send_request_headers(request.method, request.url, request.headers)
-        if outgoing is not None and outgoing.at_once is not None:
-            await traces.send_request_chunk_sent(request.method, request.url, outgoing.at_once)
-    await waiter
-
-
-def _start_with_body(
-    request: ClientRequest, exchange: ClientExchange, connection: Any, data: bytes, outgoing: Outgoing
-) -> Any:
-    options, traces = request.options, request.traces
-    small = outgoing.at_once
-    if small is not None and not request.expects:
-        waiter = exchange.start(connection, data + small)
-        if options.upload_tracker is not None:
-            options.upload_tracker._begin(None, len(small))
-            options.upload_tracker._end(None)
-        return waiter
-    waiter = exchange.start(connection, data)
-    on_chunk = None
-    if traces is not None:
-
-        async def on_chunk(chunk: bytes) -> None:
-            await traces.send_request_chunk_sent(request.method, request.url, chunk)
-
-    payload = outgoing.body
-    assert not isinstance(payload, bytes)
-    exchange.send_body(
-        payload,
-        outgoing.length,
-        chunked=outgoing.chunked,
-        coding=outgoing.coding,
-        expect=request.expects,
-        on_chunk=on_chunk,
-    )
-    return waiter
-
-
-def _repeatable(request: ClientRequest) -> bool:
-    return request.outgoing is None or request.outgoing.again

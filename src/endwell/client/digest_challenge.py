@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from endwell.http.fields import TOKEN
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -26,7 +28,6 @@ _MAX_CHALLENGES: Final = 16
 _MAX_PARAMETERS: Final = 32
 _MAX_VALUE: Final = 4096
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"')
 _TOKEN68 = re.compile(r"[0-9A-Za-z\-._~+/]+=*")
 _SPACE = re.compile(r"[ \t]*")
@@ -44,7 +45,7 @@ def _value_at(text: str, place: int) -> tuple[str, int]:
     quoted = _QUOTED.match(text, place)
     if quoted:
         return _PAIR.sub(r"\1", quoted[1]), quoted.end()
-    token = _TOKEN.match(text, place)
+    token = TOKEN.match(text, place)
     if token is None:
         raise _GrammarError
     return token[0], token.end()
@@ -69,7 +70,7 @@ def parse_challenges(text: str) -> list[tuple[str, dict[str, str]]]:
     place = _SEPARATOR.match(text).end()  # type: ignore[union-attr] # it matches everywhere
     try:
         while place < len(text):
-            token = _TOKEN.match(text, place)
+            token = TOKEN.match(text, place)
             if token is None:
                 raise _GrammarError
             equals = _EQUALS.match(text, token.end())

@@ -15,7 +15,6 @@ from endwell.client.errors import (
     ClientConnectionError,
     ExchangeAbortedError,
     SocketTimeoutError,
-    UploadAbortedError,
 )
 from endwell.client.incoming import Away, incoming_body, is_coded
 from endwell.client.mapping import public_error, upload_error
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from endwell.client.options import RequestOptions
     from endwell.client.outgoing import Outgoing
     from endwell.client.request import ClientRequest
+    from endwell.client.request_info import RequestInfo
     from endwell.http.payload import Payload
 
 __all__ = ("READ_AWAY", "ClientExchange", "Step")
@@ -65,10 +65,12 @@ class ClientExchange:
 
     Attributes:
         step: how far it has come.
+        sent: the head of the request, as bytes, from the moment it is made.
         head: the head of the response, once there.
         body: the stream of the body, when it did not come whole with the head.
         pieces: the body, when it did.
         error: why it failed.
+        unsent: whether it failed before a byte of it was handed to the transport.
         asker: the task that asked.
 
     """
@@ -77,11 +79,12 @@ class ClientExchange:
     __slots__ = (
         "__dict__", "__weakref__",
         "_connector", "_total_due", "_waiter", "asker", "complete", "connection", "due", "head",
-        "limits", "method", "options", "origin", "owner", "pieces", "request", "reused", "step",
+        "limits", "method", "options", "origin", "owner", "pieces", "request", "reused", "sent", "step",
     )  # fmt: skip
 
     body: BodyStream | None = None
     error: BaseException | None = None
+    unsent = False
     read_until_eof = True
     watches_reads = False
     _upload: asyncio.Task[None] | None = None
@@ -89,6 +92,7 @@ class ClientExchange:
     _continue: asyncio.Future[bool] | None = None
     _opening: asyncio.Timeout | None = None
     _closes: Outgoing | None = None
+    _info: RequestInfo | None = None
     _away = False
     _late: Any = None
 
@@ -104,6 +108,7 @@ class ClientExchange:
         self.asker = _current_task(owner.loop)
         self.due = self._total_due = due
         self.step = _QUEUED
+        self.sent: bytes
         self.connection: ClientConnection | None = None
         self.head: ResponseHead | None = None
         self.pieces: list[bytes] | None = None
@@ -128,6 +133,13 @@ class ClientExchange:
     def describe(self) -> str:
         """One line for reports."""
         return f"{self.method} {self.request.url.with_query(None)} ({self.step.value})"
+
+    @property
+    def request_info(self) -> RequestInfo:
+        """What was asked, as responses and errors carry it."""
+        if self._info is None:
+            self._info = self.request.info_of(self.sent)
+        return self._info
 
     # Getting a connection: called by the connector, in the asker's task
 
@@ -178,7 +190,7 @@ class ClientExchange:
     def start(self, connection: ClientConnection, data: bytes) -> asyncio.Future[Any]:
         """Send the head, perhaps with the body; return the future of the response's head.
 
-        Raises the error of an exchange that was ended meanwhile; `call.send` has looked before.
+        Raises the error of an exchange that was ended meanwhile; `attempts.send` has looked before.
         """
         self._go_on()
         self.connection = connection
@@ -192,11 +204,8 @@ class ClientExchange:
 
     def send_body(
         self,
-        payload: Payload,
-        length: int | None,
+        outgoing: Outgoing,
         *,
-        chunked: bool,
-        coding: str | None,
         expect: bool,
         on_chunk: Callable[[bytes], Awaitable[None]] | None,
     ) -> None:
@@ -204,10 +213,14 @@ class ClientExchange:
         connection = self.connection
         assert connection is not None
         connection.flush()  # the head goes first, also where tasks start eagerly
-        writer = self._writer = BodyWriter(connection, length, on_chunk)
-        if coding:
-            writer.enable_compression(coding)
-        if chunked:
+        if connection.held:
+            return  # the connection is dying, which is about to be told; the body stays whole for another one
+        payload = outgoing.body
+        assert not isinstance(payload, bytes)
+        writer = self._writer = BodyWriter(connection, outgoing.length, on_chunk)
+        if outgoing.coding:
+            writer.enable_compression(outgoing.coding)
+        if outgoing.chunked:
             writer.enable_chunking()
         tracker = self.options.upload_tracker
         if tracker is not None:
@@ -216,11 +229,21 @@ class ClientExchange:
             self._continue = self.owner.loop.create_future()
         self._upload = spawn(
             self.owner,
-            self._send(writer, payload, length),
+            self._send(writer, payload, outgoing.length),
             origin=self.origin or Origin(None, 0),
             name=f"endwell: upload of {self.method} {self.request.url.host}",
             part_of_work=True,
         )
+        outgoing.sender = self
+
+        def over(_: asyncio.Task[None]) -> None:
+            # Not in the task itself: one that is cancelled at once never takes a step.
+            if outgoing.sender is self:
+                outgoing.sender = None
+            if tracker is not None:
+                tracker._over(writer)
+
+        self._upload.add_done_callback(over)
 
     def on_continue(self) -> None:
         """The peer wants the body."""
@@ -345,7 +368,10 @@ class ClientExchange:
         foreign = self.owner.state is State.FOREIGN  # a forked child must not touch its parent's loop
         if self.step is _ENDED or self.complete or self._away or foreign or loop.is_closed():
             return
-        loop.call_soon_threadsafe(self._forget)
+        if loop.is_running():
+            loop.call_soon_threadsafe(self._forget)
+        else:
+            self._forget()  # it may never run again
 
     # Failing
 
@@ -372,6 +398,8 @@ class ClientExchange:
         if self.step is _ENDED:
             return
         error = self.error = public_error(error, self)
+        if self.connection is not None and self.connection.held:
+            self.unsent = True
         opening = self._opening
         if opening is not None:
             # The asker's task is opening a connection: end that as its own time-out would.
@@ -422,7 +450,6 @@ class ClientExchange:
 
     async def _send(self, writer: BodyWriter, payload: Payload, length: int | None) -> None:
         """Send the body; a failure ends the exchange, a success may."""
-        tracker = self.options.upload_tracker
         wanted = True
         try:
             if self._continue is not None:
@@ -434,8 +461,6 @@ class ClientExchange:
             if self.step is not _ENDED:
                 self.fail(upload_error(error))
         finally:
-            if tracker is not None:
-                tracker._end(None if writer.ended else UploadAbortedError("The upload was cut short"))
             if self._closes is not None:
                 await self._close_quietly(self._closes)
         if self.watches_reads and self.connection is not None:

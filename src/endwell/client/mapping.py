@@ -33,7 +33,7 @@ def _truncated(error: TruncatedError, exchange: ClientExchange) -> ClientError:
 def _protocol(error: ProtocolError, exchange: ClientExchange) -> ClientError:
     if error.phase == "body":
         return ClientPayloadError(f"Response payload is not completed: {error} ({exchange.describe()})")
-    return ClientResponseError(exchange.request.request_info, (), status=400, message=str(error))
+    return ClientResponseError(exchange.request_info, (), status=400, message=str(error))
 
 
 def _limit(error: DecodedTooLargeError, exchange: ClientExchange) -> ClientError:

@@ -5,6 +5,7 @@ A small body of bytes goes out with the head in one write; everything else is wr
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
@@ -14,6 +15,7 @@ from endwell.http.payload import PAYLOAD_REGISTRY, BytesPayload, Payload, get_pa
 from endwell.http.payload import LookupError as NoPayloadError
 
 if TYPE_CHECKING:
+    from endwell.client.exchange import ClientExchange
     from endwell.client.options import RequestOptions
     from endwell.client.session import ClientSession
 
@@ -34,10 +36,11 @@ class Outgoing:
         asked: whether the user asked for chunks.
         chunked: whether it goes in chunks.
         set_type: whether Content-Type was set from it.
+        sender: the exchange whose task sends it, while it does.
 
     """
 
-    __slots__ = ("asked", "chunked", "coding", "content_type", "data", "length", "payload", "set_type")
+    __slots__ = ("asked", "chunked", "coding", "content_type", "data", "length", "payload", "sender", "set_type")
 
     def __init__(self, data: bytes | None, payload: Payload | None, content_type: str) -> None:
         self.data = data
@@ -48,6 +51,7 @@ class Outgoing:
         self.asked = False
         self.chunked = False
         self.set_type = False
+        self.sender: ClientExchange | None = None
 
     @classmethod
     def of(cls, value: Any, options: RequestOptions) -> Outgoing | None:
@@ -165,6 +169,23 @@ class Outgoing:
         if self.data is None or self.chunked or self.length != len(self.data):
             return None
         return self.data
+
+    async def stop(self) -> None:
+        """End the exchange that still sends it, if one does: its peer has answered, or it has failed.
+
+        When this returns nobody reads the body's source any more, and it may be sent once more.
+        """
+        sender, self.sender = self.sender, None
+        upload = sender.uploading if sender is not None else None
+        if sender is not None and upload is not None:
+            sender.close()
+            if self.again:
+                await asyncio.wait([upload])
+
+    async def end(self) -> None:
+        """Stop sending it and close it."""
+        await self.stop()
+        await self.close()
 
     async def close(self) -> None:
         """Close what the payload owns."""

@@ -26,6 +26,9 @@ class Pooled(Protocol):
     key: Hashable
     idle_since: float
 
+    def ending(self) -> bool:
+        """Tell whether its end has begun: nothing can be sent on it any more."""
+
 
 C = TypeVar("C", bound=Pooled)
 W = TypeVar("W", bound=Hashable)
@@ -72,8 +75,8 @@ class Pool(Generic[C, W]):
             self._per_key[key] = used + 1
         self.in_use += 1
         idle = self._idle.get(key)
-        if idle is not None and not fresh and now - idle[-1].idle_since < self.keepalive:
-            return self._reuse(key, idle)
+        if idle is not None and not fresh:
+            return self._reuse(key, idle, now)
         return Decision.OPEN
 
     def wait(self, waiter: W, key: Hashable) -> None:
@@ -129,9 +132,7 @@ class Pool(Generic[C, W]):
         if self.limit_per_host:
             self._per_key[key] = self._per_key.get(key, 0) + 1
         idle = self._idle.get(key)
-        if idle is not None and now - idle[-1].idle_since < self.keepalive:
-            return waiter, self._reuse(key, idle)
-        return waiter, Decision.OPEN
+        return waiter, Decision.OPEN if idle is None else self._reuse(key, idle, now)
 
     def remove(self, connection: C) -> bool:
         """Forget an idle connection; tell whether it was listed."""
@@ -184,9 +185,15 @@ class Pool(Generic[C, W]):
                 earliest = ticket, waiter, candidate
         return None if earliest is None else (earliest[1], earliest[2])
 
-    def _reuse(self, key: Hashable, idle: list[C]) -> C:
-        connection = idle.pop()
-        if not idle:
-            del self._idle[key]
-        del self._order[connection]
-        return connection
+    def _reuse(self, key: Hashable, idle: list[C], now: float) -> C | Decision:
+        """Take the connection that was used last, if one is young enough; those whose end has begun are forgotten."""
+        while now - idle[-1].idle_since < self.keepalive:
+            connection = idle.pop()
+            del self._order[connection]
+            if not idle:
+                del self._idle[key]
+            if not connection.ending():
+                return connection
+            if not idle:
+                break
+        return Decision.OPEN

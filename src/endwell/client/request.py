@@ -6,7 +6,6 @@ a block of bytes that the session made once; the multidict of its fields exists 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -17,7 +16,7 @@ from endwell.client.outgoing import Outgoing
 from endwell.client.request_info import RequestInfo
 from endwell.http import hdrs
 from endwell.http.cookies import merge_cookie_headers, render_cookie_header
-from endwell.http.fields import check_text, render_fields
+from endwell.http.fields import TOKEN, check_text, multidict_of, render_fields
 from endwell.http.payload import Payload
 from endwell.http.url import Target
 from endwell.lifetime import NEVER, Origin
@@ -29,9 +28,10 @@ if TYPE_CHECKING:
     from endwell.client.tracing import Trace
     from endwell.http.version import HttpVersion
 
-__all__ = ("ClientRequest",)
+__all__ = ("FRAMING", "ClientRequest", "check_method")
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+FRAMING: Final = (hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.CONTENT_ENCODING)
+"""Fields that say how one body is framed and coded: another body has others."""
 
 
 class ClientRequest:
@@ -54,7 +54,7 @@ class ClientRequest:
     DEFAULT_HEADERS: ClassVar = {hdrs.ACCEPT: "*/*"}
 
     __slots__ = (
-        "_fields", "_info", "_lines", "_outgoing", "_route", "began", "due", "expects", "method", "options", "origin",
+        "_fields", "_lines", "_outgoing", "_route", "began", "due", "expects", "method", "options", "origin",
         "session", "target", "traces",
     )  # fmt: skip
 
@@ -83,7 +83,6 @@ class ClientRequest:
         self._lines = b""
         self._outgoing: Outgoing | None = None
         self._route: Route | None = None
-        self._info: RequestInfo | None = None
         self._fields = fields
         if fields is not None:
             self._add_cookies(fields)
@@ -123,12 +122,12 @@ class ClientRequest:
     async def update_body(self, body: Any) -> None:
         """Replace the body; Content-Length, Transfer-Encoding and Content-Type follow it.
 
-        Takes what ``data=`` takes; None for no body.
+        Takes what ``data=`` takes; None for no body. The body before is closed now, the new one when the call ends.
         """
         fields = self.headers
         if self._outgoing is not None:
-            await self._outgoing.close()
-        for name in (hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.CONTENT_ENCODING):
+            await self._outgoing.end()
+        for name in FRAMING:
             fields.popall(name, None)
         if self._outgoing is not None and self._outgoing.set_type:
             fields.popall(hdrs.CONTENT_TYPE, None)
@@ -191,12 +190,10 @@ class ClientRequest:
 
     @property
     def request_info(self) -> RequestInfo:
-        """What is asked, as responses and errors carry it."""
-        if self._info is None:
-            headers = CIMultiDict({hdrs.HOST: self.target.authority})
-            headers.extend(self.headers)
-            self._info = RequestInfo(self.target.url, self.method, CIMultiDictProxy(headers), self.target.real_url)
-        return self._info
+        """What would be asked now; responses and errors carry what was asked (`info_of`)."""
+        headers = CIMultiDict(self.headers)
+        headers.setdefault(hdrs.HOST, self.target.authority)
+        return RequestInfo(self.target.url, self.method, CIMultiDictProxy(headers), self.target.real_url)
 
     # What the call and the connector use
 
@@ -279,6 +276,11 @@ class ClientRequest:
             line = line.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1)
         return method.encode() + line + render_fields(fields) + b"\r\n"
 
+    def info_of(self, head: bytes) -> RequestInfo:
+        """Say what was asked by a head that `render` gave: session, cookies and fields may be others by now."""
+        fields = multidict_of(head[head.index(b"\n") + 1 : head.index(b"\r\n\r\n") + 2])
+        return RequestInfo(self.target.url, self.method, fields, self.target.real_url)
+
     def _spell_out(self) -> CIMultiDict[str]:
         """Give the fields; a plain request has them made now."""
         fields = self._fields
@@ -318,7 +320,7 @@ def check_method(method: str) -> str:
         ValueError: it is not a token (RFC 9110 section 9.1).
 
     """
-    if _TOKEN.fullmatch(method) is None:
+    if TOKEN.fullmatch(method) is None:
         message = f"Method cannot contain non-token characters {method!r}"
         raise ValueError(message)
     return method.upper()

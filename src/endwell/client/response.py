@@ -153,7 +153,7 @@ class ClientResponse:
     @property
     def request_info(self) -> RequestInfo:
         """What was asked."""
-        return self._request.request_info
+        return self._exchange.request_info
 
     @property
     def history(self) -> tuple[ClientResponse, ...]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from endwell._version import __version__
+from endwell.client.attempts import refuse_unless_admitted
 from endwell.client.auth import BasicAuth
-from endwell.client.call import perform, refuse_unless_admitted, resend
+from endwell.client.call import perform, resend
 from endwell.client.connections import ConnectorCore
 from endwell.client.connector import BaseConnector, TCPConnector
 from endwell.client.context import RequestContext

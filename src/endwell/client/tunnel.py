@@ -57,6 +57,7 @@ class Tunnel:
             raise ClientHttpProxyError(
                 self._request.request_info, (), status=answer.status, message=answer.reason, headers=answer.headers
             )
+        connection.uses = 0  # to the origin, it is new
         if connection.reader.rest:
             connection.discard()
             message = OSError("the proxy sent data before the origin could have")

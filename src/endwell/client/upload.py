@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from endwell.client.errors import UploadAbortedError
+
 if TYPE_CHECKING:
-    from endwell.client.errors import UploadAbortedError
     from endwell.connection.writer import BodyWriter
 
 __all__ = ("UploadTracker",)
@@ -53,6 +54,11 @@ class UploadTracker:
         self._size = size
         if self._future is not None and self._future.done():
             self._future = None
+
+    def _over(self, writer: BodyWriter) -> None:
+        """Note that this writer writes no more; it may be that of an attempt before the last."""
+        if self._writer is writer:
+            self._end(None if writer.ended else UploadAbortedError("The upload was cut short"))
 
     def _end(self, error: UploadAbortedError | None) -> None:
         if self._writer is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ("ClientConnection", "ConnectionOwner", "ExchangeEvents")
 
+_CLOSED: Final = State.CLOSED
 _ENDED: Final = Phase.ENDED
 
 
@@ -108,24 +109,22 @@ class ClientConnection(Stream):
         self.reader.begin(exchange.method, exchange.limits, exchange.read_until_eof)
         if exchange.watches_reads:
             self.read_at = self.loop.time()
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             # Lost while its taker was on the way here (told a trace config, say): nobody else is going to say so.
+            self.held = True
             self.loop.call_soon(self.connection_lost, None)
             return
         self._cork.write(self, data)
 
     def finished(self) -> bool:
-        """Let go of the exchange; tell whether the connection can serve another one."""
+        """Let go of the exchange; tell whether the connection can serve another one.
+
+        Whether its end has begun meanwhile is asked (`ending`) when it is handed out again.
+        """
         self.exchange = None
         reader = self.reader
         head = reader.head
-        return (
-            reader.phase is _ENDED
-            and not reader.rest
-            and head is not None
-            and head.keep_alive
-            and not self.transport.is_closing()  # type: ignore[union-attr]  # see start
-        )
+        return reader.phase is _ENDED and not reader.rest and head is not None and head.keep_alive
 
     def drop(self) -> None:
         """Let go of the exchange and of the connection, at once."""
@@ -161,6 +160,11 @@ class ClientConnection(Stream):
             return
         if exchange.watches_reads:
             self.read_at = self.loop.time()
+        if self.held:
+            # Sent before the request was, a 408 at the end of the peer's patience, say: it answers nothing (as above).
+            message = "The peer sent bytes before the request went out, and they are no answer to it"
+            exchange.fail(TruncatedError(message, "start"))
+            return
         reader = self.reader
         phase = reader.phase
         if phase is _ENDED:
@@ -188,6 +192,7 @@ class ClientConnection(Stream):
             self.pool.lost(self)
         elif self.reader.phase is Phase.UNTIL_EOF and self._orderly_end():
             self.reader.eof()
+            self.reader.refuse_reuse()
             exchange.on_end()
         return False
 
@@ -204,8 +209,20 @@ class ClientConnection(Stream):
         """Tell whether the peer's end of sending can be trusted to be its own (RFC 9112 section 9.8)."""
         return self.tls is None or ended_cleanly(self.tls)
 
+    def write_failed(self, error: Exception) -> None:
+        """See `Stream.write_failed`."""
+        exchange = self.exchange
+        if exchange is None:
+            self.discard()
+            return
+        failure = ConnectionResetError(f"The transport did not take the request: {type(error).__name__}")
+        failure.__cause__ = error
+        exchange.fail(failure)
+
     def _how_lost(self, exc: Exception | None) -> BaseException:
         reader = self.reader
+        if self.held:
+            return exc or TruncatedError("The connection was lost before the request went out", "start")
         if not reader.started:
             return exc or TruncatedError("The peer closed the connection without an answer", "start")
         if reader.phase is Phase.UNTIL_EOF:

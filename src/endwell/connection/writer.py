@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDict
 
@@ -18,6 +18,9 @@ from endwell.http.writer import AbstractStreamWriter
 from endwell.transport.stream import Stream
 from endwell.wire.http1 import encode_chunk
 from endwell.wire.http1.chunked import LAST_CHUNK
+
+if TYPE_CHECKING:
+    from endwell.connection.open_file import OpenFile
 
 __all__ = ("BodyWriter",)
 
@@ -82,6 +85,63 @@ class BodyWriter(AbstractStreamWriter):
         if data:
             self._send(data)
             await self.drain()
+
+    async def send_file(self, file: OpenFile, offset: int, count: int, chunk_size: int = 2**18) -> None:
+        """Send `count` bytes of a file, from `offset` on, as a piece of the body; the file stays open.
+
+        The kernel sends them (`connection/sendfile.py`) when nothing is to be done with them on the way. Otherwise
+        (TLS, a coding, chunks) they are read, and coded, in the loop's executor, `chunk_size` bytes at a time.
+
+        Raises:
+            ConnectionResetError: the connection is gone.
+            OSError: the file cannot be read.
+            RuntimeError: the file has become shorter; the connection is being closed, for the length that was
+                announced can no longer be kept.
+            ValueError: more than the announced Content-Length.
+
+        On cancellation, and after an error, an unknown part was sent: the connection can only be closed.
+        """
+        if self.ended:
+            message = "Cannot write after write_eof(): the body has ended"
+            raise RuntimeError(message)
+        plain = self._encoder is None and not self._chunked
+        if plain and self.length is not None and count > self.length:
+            message = f"The file is {count - self.length} bytes longer than the Content-Length that was announced"
+            raise ValueError(message)
+        end = offset + count
+        if plain and self._on_chunk is None:
+            from endwell.connection.sendfile import send_through_kernel
+
+            offset += await send_through_kernel(self._stream, file, offset, count, self._went_past)
+        loop = asyncio.get_running_loop()
+        while offset < end:
+            size, data = await loop.run_in_executor(None, self._read, file, offset, min(chunk_size, end - offset))
+            if not size:
+                self._stream.close()
+                message = f"{file.name!r} became shorter while it was sent: {end - offset} bytes of it are missing"
+                raise RuntimeError(message)
+            offset += size
+            if self._on_chunk is not None:
+                await self.write(data)
+            elif data:
+                self._send(data)
+                await self.drain()
+
+    def _read(self, file: OpenFile, offset: int, count: int) -> tuple[int, bytes]:
+        """Read from a file, in a thread, and code what was read unless somebody is to see it first.
+
+        Gives the bytes that were read, and the data. Nobody else uses the encoder meanwhile.
+        """
+        data = file.read_at(offset, count)
+        coded = self._encoder is not None and self._on_chunk is None
+        return len(data), self._encoder.compress(data) if coded and self._encoder is not None and data else data
+
+    def _went_past(self, size: int) -> None:
+        """Count bytes of the body that did not go through `_send`."""
+        self.body_size += size
+        self.output_size += size
+        if self.length is not None:
+            self.length -= size
 
     async def write_eof(self, chunk: bytes = b"") -> None:
         """Send a last piece and end the body. Idempotent.

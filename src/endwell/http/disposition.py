@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
+from .fields import FORBIDDEN, TOKEN
 from .mediatype import usable_charset
 
 __all__ = (
@@ -21,7 +22,6 @@ __all__ = (
     "parse_content_disposition",
 )
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 8187's attr-char and percent: what an extended value may consist of
 _EXT_VALUE: Final = re.compile(r"[!#$&+\-.^_`|~0-9A-Za-z%]*\Z")
 _SPACE: Final = re.compile(r"[ \t]*")
@@ -29,7 +29,6 @@ _SPACE: Final = re.compile(r"[ \t]*")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE: Final = re.compile(r'(["\\])')
-_FORBIDDEN: Final = re.compile(r"[\r\n\0]")
 _PLAIN: Final = re.compile(r"[\t -~]*\Z")
 
 
@@ -63,7 +62,7 @@ def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str,
     if not header:
         return None, {}
     at = _skip_space(header, 0)
-    kind = _TOKEN.match(header, at)
+    kind = TOKEN.match(header, at)
     if kind is None:
         _warn(header, BadContentDispositionHeader)
         return None, {}
@@ -101,7 +100,7 @@ def _skip_space(text: str, at: int) -> int:
 
 def _parameter(header: str, at: int) -> tuple[int, str, str, bool] | None:
     """Read ``name = value`` at `at`: where it ends (white space included), name, value, and whether it was quoted."""
-    token = _TOKEN.match(header, at)
+    token = TOKEN.match(header, at)
     name = token[0].lower() if token else ""
     at = _skip_space(header, token.end() if token else at)
     if at >= len(header) or header[at] != "=":
@@ -112,7 +111,7 @@ def _parameter(header: str, at: int) -> tuple[int, str, str, bool] | None:
         value = _QUOTED_PAIR.sub(r"\1", quoted[1])
         at = quoted.end()
     else:
-        plain = _TOKEN.match(header, at)
+        plain = TOKEN.match(header, at)
         if plain is None:
             return _unreadable_extension(header, at, name)
         value = plain[0]
@@ -211,7 +210,7 @@ def content_disposition_header(disptype: str, quote_fields: bool = True, _charse
     Raises ValueError for a type or a parameter name that is not a token, and for CR, LF or NUL in a value that would
     be sent as it is.
     """
-    if not disptype or not _TOKEN.fullmatch(disptype):
+    if not disptype or not TOKEN.fullmatch(disptype):
         raise ValueError(
             f"bad content disposition type {disptype!r}: write a token such as 'attachment' or 'form-data'"
         )
@@ -220,7 +219,7 @@ def content_disposition_header(disptype: str, quote_fields: bool = True, _charse
     is_form = disptype.lower() == "form-data"
     fields = [disptype]
     for key, value in params.items():
-        if not key or not _TOKEN.fullmatch(key):
+        if not key or not TOKEN.fullmatch(key):
             raise ValueError(f"bad content disposition parameter {key!r}: its name must be a token")
         if not isinstance(value, str):
             raise TypeError(f"content disposition parameter {key!r} must be a str, not {type(value).__name__}")
@@ -233,7 +232,7 @@ def _render(key: str, value: str, *, quote_fields: bool, charset: str, is_form: 
         return f'{key}="{quote(value, safe="", encoding=charset)}"'
     if quote_fields and not is_form and not _PLAIN.match(value):
         return f"{key}*={charset}''{quote(value, safe='', encoding=charset)}"
-    if _FORBIDDEN.search(value):
+    if FORBIDDEN.search(value):
         raise ValueError(f"CR, LF or NUL in the content disposition parameter {key!r}: they would forge a field")
     escaped = _TO_ESCAPE.sub(r"\\\1", value)
     return f'{key}="{escaped}"'

@@ -13,10 +13,12 @@ from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from endwell.http.typedefs import RawHeaders
 
-__all__ = ("block_pairs", "check_field", "check_text", "multidict_of", "render_fields")
+__all__ = ("FORBIDDEN", "TOKEN", "block_pairs", "check_field", "check_text", "multidict_of", "render_fields")
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FORBIDDEN: Final = re.compile(r"[\r\n\0]")
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A token (RFC 9110 section 5.6.2): names of fields, methods, parameters."""
+FORBIDDEN: Final = re.compile(r"[\r\n\0]")
+"""What would break out of a line of a head (RFC 9110 section 5.5)."""
 
 _RAW_LINE: Final = re.compile(rb"([^:\r\n]+):([^\r\n]*)\r\n")
 _LINE: Final = re.compile(r"([^:\r\n]+):[ \t]*([^\r\n]*)\r\n")
@@ -32,7 +34,7 @@ def check_text(what: str, text: str) -> str:
         ValueError: one of them is there; the message names `what`, not the text, which may be a secret.
 
     """
-    if _FORBIDDEN.search(text) is not None:
+    if FORBIDDEN.search(text) is not None:
         message = f"{what} contains a CR, LF or NUL character: it would start a line of its own in the message head"
         raise ValueError(message)
     return text
@@ -50,10 +52,10 @@ def check_field(name: str, value: str) -> None:
         wrong = name if not isinstance(name, str) else value
         message = f"Field {name!r}: names and values are strings, not {type(wrong).__name__}; write str(value)"
         raise TypeError(message)
-    if _TOKEN.fullmatch(name) is None:
+    if TOKEN.fullmatch(name) is None:
         message = f"Field name {name!r} is not a token: it may hold letters, digits and !#$%&'*+-.^_`|~ only"
         raise ValueError(message)
-    if _FORBIDDEN.search(value) is not None:
+    if FORBIDDEN.search(value) is not None:
         check_text(f"The value of field {name!r}", value)
 
 
@@ -66,7 +68,7 @@ def render_fields(fields: CIMultiDict[str]) -> bytes:
     """
     lines = []
     for name, value in fields.items():
-        if type(value) is not str or _FORBIDDEN.search(value) is not None or _TOKEN.fullmatch(name) is None:
+        if type(value) is not str or FORBIDDEN.search(value) is not None or TOKEN.fullmatch(name) is None:
             check_field(name, value)
         lines.append(f"{name}: {value}\r\n")
     return "".join(lines).encode("utf-8", "surrogateescape")

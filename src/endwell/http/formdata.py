@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 from multidict import MultiDict, MultiDictProxy
 
 from endwell.http import hdrs
+from endwell.http.fields import check_field
 from endwell.http.multipart import MultipartWriter
 from endwell.http.payload import BytesPayload, Payload, get_payload, guess_filename
 from endwell.http.payload import LookupError as PayloadLookupError
-from endwell.http.payload.base import check_field
 
 __all__ = ("FormData",)
 

@@ -14,7 +14,7 @@ from endwell.lifetime.report import Aborted, CloseReport
 from endwell.lifetime.resource import Event, Owner, Resource, State, Work, transition
 from endwell.lifetime.tasks import start
 
-__all__ = ("GOODBYE", "abort_work", "close", "drop", "finish_one")
+__all__ = ("GOODBYE", "abort_work", "close", "drop", "finish_one", "hurry", "stop")
 
 GOODBYE: Final = 5.0
 """Seconds that all goodbyes, and the end of cancelled tasks, may take; what is late is aborted."""
@@ -95,6 +95,24 @@ async def finish_one(resource: Resource, timeout: float) -> None:
         pass
     finally:
         resource._abort("it took too long to say goodbye")
+
+
+def stop(owner: Owner) -> None:
+    """Take the first step of a closing, for an owner who has something to do between that and the others.
+
+    Nothing new is taken on from here; `close` is to follow in every case.
+    """
+    level: list[Resource] = [owner]
+    for node in level:
+        node.state = transition(node.state, Event.STOP)
+        node._stop()
+        level += node.children or ()
+
+
+def hurry(owner: Owner) -> None:
+    """Have a closing that waits for work in flight wait no longer."""
+    if owner.drain is not None:
+        owner.drain.wake()
 
 
 def drop(owner: Owner) -> CloseReport:

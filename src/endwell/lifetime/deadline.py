@@ -46,12 +46,6 @@ class Deadlines(dict[T, None]):
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # dict says None: it is compared here by identity
 
-    def add(self, entry: T) -> None:
-        """Put an entry under watch."""
-        self[entry] = None
-        if entry.due < self.wake:
-            self._arm(entry.due)
-
     def sooner(self, due: float) -> None:
         """Say that an entry's `due` was moved forward to this loop time."""
         if due < self.wake:
@@ -75,9 +69,21 @@ class Deadlines(dict[T, None]):
         self._handle = None
         self.wake = NEVER
         now = self._loop.time()
-        for entry in [entry for entry in self if entry.due <= now]:
-            if entry in self:
-                entry.expire(now)
-        earliest = min((entry.due for entry in self), default=NEVER)
-        if earliest < self.wake:
-            self._arm(earliest)
+        try:
+            for entry in [entry for entry in self if entry.due <= now]:
+                if entry in self:
+                    self._expire(entry, now)
+        finally:
+            earliest = min((entry.due for entry in self), default=NEVER)
+            if earliest < self.wake:
+                self._arm(earliest)
+
+    def _expire(self, entry: T, now: float) -> None:
+        """Tell one entry; what goes wrong there is not the others' business."""
+        try:
+            entry.expire(now)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, which the loop's handler is told
+            if entry.due <= now:
+                entry.due = NEVER  # asked again, it would fail again, for ever
+            message = f"The deadline of {entry!r} could not be acted on"
+            self._loop.call_exception_handler({"message": message, "exception": error})

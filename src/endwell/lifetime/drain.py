@@ -87,7 +87,7 @@ class Drain:
         if timeout == 0 or not self._open():
             return
         self._waiter = self.loop.create_future()
-        timer = None if timeout is None else self.loop.call_later(timeout, self._wake)
+        timer = None if timeout is None else self.loop.call_later(timeout, self.wake)
         try:
             await self._waiter
         finally:
@@ -98,16 +98,25 @@ class Drain:
     def abort_rest(self, reason: str) -> list[asyncio.Task[Any]]:
         """End what is still in flight; return the tasks that were cancelled and are to be awaited."""
         self._refusing = True  # whoever gets the error may not answer it by asking again
+        asked = set()
         for work in self._busy():
             self.abort(work, reason)
+            asked.add(work.asker)
         cancelled = self.pending_tasks()
         for task in cancelled:
             owner = next((owner for owner in self.owners if task in owner.tasks), None)
+            if task in asked and owner is not None and task in owner.parts:
+                continue  # the work has cancelled its own task: a second time would count as another reason
             if owner is None or task not in owner.parts:
                 origin = owner.tasks[task] if owner is not None else None
                 self.report.aborted.append(Aborted(f"task {task.get_name()!r}", reason, origin))
             task.cancel(reason)
         return cancelled
+
+    def wake(self) -> None:
+        """Wait no longer."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def over(self) -> None:
         """Let go of the tasks that were watched."""
@@ -162,8 +171,4 @@ class Drain:
 
     def _check(self) -> None:
         if self._waiter is not None and not self._open():
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self.wake()

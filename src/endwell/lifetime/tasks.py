@@ -6,13 +6,13 @@ When its owner closes, an owned task is awaited, then cancelled and awaited; its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from endwell.lifetime.origin import Origin
 from endwell.lifetime.resource import Owner
 
-__all__ = ("failures", "spawn", "start")
+__all__ = ("failures", "own", "retrieve", "spawn", "start")
 
 T = TypeVar("T")
 
@@ -32,11 +32,17 @@ def spawn(
 ) -> asyncio.Task[T]:
     """Start a task that `owner` owns; one that is `part_of_work` in flight is not counted beside it in reports."""
     task = owner.loop.create_task(coro, name=name)
+    own(owner, task, origin, part_of_work=part_of_work)
+    return task
+
+
+def own(owner: Owner, task: asyncio.Task[Any], origin: Origin, *, part_of_work: bool = False) -> None:
+    """Make `owner` the owner of a task that runs already."""
     owner.tasks[task] = origin
     if part_of_work:
         owner.parts.add(task)
 
-    def ended(task: asyncio.Task[T]) -> None:
+    def ended(task: asyncio.Task[Any]) -> None:
         _forget_if_seen(owner, task)
         if task in owner.tasks and not owner.loop.is_closed():
             owner.loop.call_soon(_forget_if_seen, owner, task)  # whoever awaits it sees the exception in this pass
@@ -45,7 +51,6 @@ def spawn(
         owner.parts.discard(task)
 
     task.add_done_callback(ended)
-    return task
 
 
 def _forget_if_seen(owner: Owner, task: asyncio.Task[Any]) -> None:
@@ -66,3 +71,24 @@ def failures(owner: Owner) -> list[BaseException]:
                 if error is not None:
                     found.append(error)
     return found
+
+
+def retrieve(
+    owner: Owner,
+    task: asyncio.Task[Any],
+    tell: Callable[[asyncio.Task[Any], BaseException, Origin], None],
+) -> None:
+    """Tell of the exception of a task that has ended, unless whoever awaits it has seen it two passes later."""
+
+    def look(passes: int) -> None:
+        if passes:
+            owner.loop.call_soon(look, passes - 1)
+            return
+        origin = owner.tasks.pop(task, None)
+        if origin is not None and not task.cancelled() and task._log_traceback:
+            error = task.exception()
+            if error is not None:
+                tell(task, error, origin)
+
+    if not owner.loop.is_closed():
+        look(2)

@@ -25,23 +25,27 @@ class RequestExchange(Protocol):
 
     Attributes:
         head: the head of the request.
-        loop: the event loop.
         body: what comes of the request's body, None when it has none.
         keep_alive: whether the connection can serve another request after this one; when False the response says
             ``Connection: close``. May be set to False, never back.
         started: the head of the final response was handed to the transport.
         status: of the final response, 0 before.
+        writer: of the body of the response, None before `begin`.
         transport: below, None when the connection is gone.
         protocol: the connection, None for a request without one.
 
     """
 
     head: RequestHead
-    loop: asyncio.AbstractEventLoop
     body: BodyStream | None
     keep_alive: bool
     started: bool
     status: int
+    writer: AbstractStreamWriter | None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
 
     @property
     def transport(self) -> asyncio.Transport | None:

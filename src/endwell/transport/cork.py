@@ -20,7 +20,10 @@ MOST: Final = 16
 
 
 class Cork:
-    """Holds writes back until the end of the pass of the loop."""
+    """Holds writes back until the end of the pass of the loop.
+
+    While one is held back, `Stream.held` says so: nothing of it has gone out, whatever becomes of the stream.
+    """
 
     __slots__ = ("_held", "_loop")
 
@@ -31,6 +34,7 @@ class Cork:
     def write(self, stream: Stream, data: bytes) -> None:
         """Have `data` written to the stream soon; before anything that a task writes which is started after this."""
         held = self._held
+        stream.held = True
         held.append((stream, data))
         if len(held) == 1:
             self._loop.call_soon(self.flush)
@@ -38,9 +42,13 @@ class Cork:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held; not to connections that were closed meanwhile."""
+        """Write what is held; not to connections that were closed meanwhile, which stay `held`."""
         held, self._held = self._held, []
         for stream, data in held:
             transport = stream.transport
             if transport is not None and not transport.is_closing():
-                transport.write(data)
+                stream.held = False
+                try:
+                    transport.write(data)
+                except Exception as error:  # noqa: BLE001 - it is that stream's alone: the others are still to be written
+                    stream.write_failed(error)

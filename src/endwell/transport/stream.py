@@ -18,9 +18,13 @@ class Stream(Resource, asyncio.Protocol):
     """One transport, from `connection_made` to `connection_lost`.
 
     Owned by the connector or the server; it ends when the loop has given the socket back to the operating system.
+
+    Attributes:
+        held: whether the last write that went to a `Cork` is still there, or will never leave it.
+
     """
 
-    __slots__ = ("_gone", "_writable", "loop", "transport")
+    __slots__ = ("_gone", "_writable", "held", "loop", "transport")
 
     kind = "connection"
 
@@ -28,6 +32,7 @@ class Stream(Resource, asyncio.Protocol):
         super().__init__(owner)
         self.loop = loop
         self.transport: asyncio.Transport | None = None
+        self.held = False
         self._gone: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
 
@@ -90,6 +95,10 @@ class Stream(Resource, asyncio.Protocol):
         self.state = transition(self.state, Event.STOP)
         if self.loop.is_running() or (not _take_away(transport, self.loop) and not self.loop.is_closed()):
             transport.abort()
+
+    def write_failed(self, error: Exception) -> None:
+        """Note that the transport would not take what a `Cork` had for it: there is no telling what it has sent."""
+        self.discard()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Ask the transport (see `asyncio.BaseTransport.get_extra_info`)."""

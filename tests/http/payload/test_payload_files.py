@@ -3,6 +3,7 @@ import gzip
 import io
 import os
 import tempfile
+import threading
 
 import pytest
 
@@ -187,6 +188,42 @@ async def test_cancelled_while_writing(path):
         await task
     assert await written(payload) == b"0123456789"
     await payload.close()
+
+
+async def test_a_read_that_goes_on_after_a_cancellation():
+    """It ends in its thread; whoever writes the file again waits for that, and nobody hears of its failure."""
+
+    class Slow(io.BytesIO):
+        def __init__(self):
+            super().__init__(b"0123456789")
+            self.entered = threading.Event()
+            self.gate = threading.Event()
+
+        def read(self, size=-1):
+            if not self.entered.is_set():
+                self.entered.set()
+                self.gate.wait()
+                raise OSError("of the first read")
+            return super().read(size)
+
+    file = Slow()
+    payload = IOBasePayload(file)
+    task = asyncio.ensure_future(written(payload))
+    try:
+        while not file.entered.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        again = asyncio.ensure_future(written(payload))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not again.done()
+    finally:
+        file.gate.set()
+    assert await again == b"0123456789"
+    await payload.close()
+    assert file.closed
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,46 @@ def test_many_small_chunks_in_one_piece_are_searched_once():
     assert Searched.work <= 20_002 * (MAX_CHUNK_OVERHEAD + 64)
 
 
+def test_a_trailer_section_that_comes_byte_by_byte_is_split_once_for_each_line(monkeypatch):
+    checked = []
+    check = ChunkedDecoder._check_trailers
+
+    def counted(self, lines):
+        checked.append(len(lines))
+        check(self, lines)
+
+    monkeypatch.setattr(ChunkedDecoder, "_check_trailers", counted)
+    decoder = ChunkedDecoder(Limits())
+    data = b"0\r\n" + (b"A: " + b"x" * 400 + b"\r\n") * 20 + b"\r\n"
+    for at in range(len(data)):
+        decoder.feed(data[at : at + 1])
+    assert decoder.ended
+    assert len(checked) <= 25
+
+
+def test_a_trailer_of_just_the_limit_is_let_in_however_it_comes():
+    data = b"0\r\nA: " + b"x" * 17 + b"\r\n\r\n"
+    for size in range(1, len(data)):
+        assert decode(data, list(range(0, len(data), size)), Limits(field_size=20))[3] is True
+        assert decode(data, list(range(0, len(data), size)), Limits(field_size=19)) == "error in the body"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"x\r\n", 400),
+        (b"1\r\nab\r\n", 400),
+        (b"0\r\nA b: c\r\n\r\n", 400),
+        (b"1;" + b"x" * 2 * MAX_CHUNK_OVERHEAD, 413),
+        (b"0\r\n" + b"A: b\r\n" * 200 + b"\r\n", 413),
+    ],
+)
+def test_an_error_says_what_a_server_answers(data, status):
+    with pytest.raises(ProtocolError) as caught:
+        ChunkedDecoder(Limits()).feed(data)
+    assert (caught.value.phase, caught.value.status) == ("body", status)
+
+
 bodies = st.lists(st.binary(min_size=1, max_size=20), max_size=6)
 
 

@@ -49,6 +49,12 @@ def test_where_a_body_ends(method, status, fields, phase, body, rest):
         assert (outcome.error, outcome.phase, outcome.body, outcome.rest) == (None, phase, body, rest)
 
 
+def test_a_length_with_thousands_of_zeros_is_a_length():
+    """llhttp lets it through; int() refuses more than 4300 digits."""
+    assert framed(b"Content-Length: " + b"0" * 5000 + b"4\r\n").body == b"abcd"
+    assert framed(b"Content-Length: 18446744073709551615\r\n").error == "head"
+
+
 def test_without_read_until_eof_a_body_without_length_is_empty():
     outcome = framed(b"", read_until_eof=False, eof=False)
     assert (outcome.phase, outcome.body, outcome.rest) == (Phase.ENDED, b"", b"abcdef")

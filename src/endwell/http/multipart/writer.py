@@ -8,9 +8,9 @@ from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 from endwell.http import hdrs
+from endwell.http.fields import TOKEN, check_field
 from endwell.http.payload import BytesPayload, JsonPayload, Payload, StringPayload, get_payload
 from endwell.http.payload import LookupError as PayloadLookupError
-from endwell.http.payload.base import check_field
 from endwell.http.typedefs import Byteish
 from endwell.http.writer import AbstractStreamWriter, BodyWriter
 
@@ -18,7 +18,6 @@ from .codings import PartEncoder, check_codings
 
 __all__ = ("MultipartWriter",)
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BOUNDARY: Final = re.compile(r"[ -~]{0,69}[!-~]")
 _TO_ESCAPE: Final = re.compile(r'(["\\])')
 # Parts up to this size travel in one write with the delimiters and fields around them.
@@ -75,9 +74,9 @@ class MultipartWriter(Payload):
             raise ValueError(
                 f"boundary value {boundary[:80]!r} is not 1 to 70 printable characters that do not end with a space"
             )
-        if not _TOKEN.fullmatch(subtype):
+        if not TOKEN.fullmatch(subtype):
             raise ValueError(f"the subtype of a multipart body must be a token such as 'mixed', not {subtype!r}")
-        quoted = boundary if _TOKEN.fullmatch(boundary) else '"' + _TO_ESCAPE.sub(r"\\\1", boundary) + '"'
+        quoted = boundary if TOKEN.fullmatch(boundary) else '"' + _TO_ESCAPE.sub(r"\\\1", boundary) + '"'
         super().__init__(None, content_type=f"multipart/{subtype}; boundary={quoted}")
         self._boundary = boundary.encode("ascii")
         self._is_form = subtype.lower() == "form-data"

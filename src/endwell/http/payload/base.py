@@ -3,7 +3,6 @@
 Used by both roles through `get_payload`, by `FormData`, and by multipart bodies, whose parts are payloads.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -13,15 +12,13 @@ from multidict import CIMultiDict, istr
 
 from endwell.http import hdrs
 from endwell.http.disposition import content_disposition_header
+from endwell.http.fields import check_field
 from endwell.http.mediatype import DEFAULT_TYPE, guess_type
 from endwell.http.writer import AbstractStreamWriter, CollectingWriter, LimitedWriter
 
-__all__ = ("UNSET", "Payload", "PayloadHeaders", "Unset", "check_field", "guess_filename")
+__all__ = ("UNSET", "Payload", "PayloadHeaders", "Unset", "guess_filename")
 
 PayloadHeaders = Mapping[str, str] | Iterable[tuple[str, str]]
-
-_FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FORBIDDEN: Final = re.compile(r"[\r\n\0]")
 
 
 class Unset(Enum):
@@ -31,14 +28,6 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-
-
-def check_field(name: str, value: str) -> None:
-    """Raise ValueError when a field would break out of its line (RFC 9110 section 5.5)."""
-    if not _FIELD_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no field name: use letters, digits and !#$%&'*+-.^_`|~")
-    if _FORBIDDEN.search(value):
-        raise ValueError(f"CR, LF or NUL in the value of {name}: they would forge a field; take them out")
 
 
 def guess_filename(obj: object, default: str | None = None) -> str | None:

@@ -28,6 +28,11 @@ _PLAIN_POSITION: Final = 2**63
 _Result = TypeVar("_Result")
 
 
+def _seen(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()  # nobody else may look at it
+
+
 async def _off_loop(call: "Callable[..., _Result]", *args: Any) -> _Result:
     return await asyncio.get_running_loop().run_in_executor(None, call, *args)
 
@@ -42,6 +47,8 @@ class IOBasePayload(Payload):
     _value: IO[Any]
     _start: int | None = None
     _start_known: bool = False
+    _reading: "asyncio.Future[bytes] | None" = None
+    """The last read in a thread: it goes on there when the task that waits for it is cancelled."""
 
     def __init__(self, value: IO[Any], disposition: str | None = "attachment", *args: Any, **kwargs: Any) -> None:
         if "filename" not in kwargs and len(args) < 3:
@@ -143,12 +150,13 @@ class IOBasePayload(Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write the file from its start position to its end.
 
-        On cancellation a read that is under way ends in its thread; the file's position is undefined then.
+        On cancellation a read that is under way ends in its thread; who writes the file again waits for that.
         """
         await self.write_with_length(writer, None)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write at most `content_length` bytes of the file, all of it when None, in blocks of 256 KiB."""
+        await self._still()
         # what grows while it is sent must not grow beyond the size that was announced
         announced = self.size
         if announced is not None and (content_length is None or announced < content_length):
@@ -165,11 +173,22 @@ class IOBasePayload(Payload):
             block = await self._run(self._read, READ_SIZE if left is None else min(READ_SIZE, left))
 
     async def _run(self, call: "Callable[[int], bytes]", size: int) -> bytes:
-        return await _off_loop(call, size)
+        reading = self._reading = asyncio.get_running_loop().run_in_executor(None, call, size)
+        reading.add_done_callback(_seen)
+        await asyncio.wait([reading])  # cancelled, this leaves `reading` as it is: it tells when the thread is done
+        self._reading = None
+        return reading.result()
+
+    async def _still(self) -> None:
+        """Return when no thread reads the file any more for a writer that was cancelled."""
+        if self._reading is not None and not self._reading.done():
+            await asyncio.wait([self._reading])
 
     async def close(self) -> None:
-        """Close the file, off the loop; safe to call more than once."""
+        """Close the file, off the loop; safe to call more than once. Waits for a read of a file that can seek."""
         self._consumed = True
+        if self._start is not None:  # a pipe may keep its reader for ever
+            await self._still()
         close = getattr(self._value, "close", None)
         if close is not None and not getattr(self._value, "closed", False):
             await _off_loop(close)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from httptools import HttpParserError, HttpResponseParser
+
 from endwell.wire.http1.errors import ProtocolError
 from endwell.wire.http1.limits import MAX_CHUNK_OVERHEAD, MAX_TRAILERS, Limits
 
@@ -18,6 +20,7 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[^\r\n\0]*)?")
 _LINE_MAX: Final = MAX_CHUNK_OVERHEAD + 64
+_TRAILERS_PREFIX: Final = b"HTTP/1.1 200 OK\r\n"
 
 
 def encode_chunk(data: bytes | bytearray | memoryview) -> bytes:
@@ -32,11 +35,12 @@ class ChunkedDecoder:
     after the body.
     """
 
-    __slots__ = ("_buffer", "_left", "_limits", "_overhead", "ended", "rest", "trailers")
+    __slots__ = ("_buffer", "_left", "_limits", "_line", "_overhead", "ended", "rest", "trailers")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._buffer = b""
+        self._buffer = bytearray()  # a line, or a trailer section, that has not ended
+        self._line = 0  # where in it the line begins that has not ended
         self._left = 0  # bytes of the chunk still to come, with its CRLF; 0 = a size line is next, -1 = trailers
         self._overhead = 0
         self.ended = False
@@ -51,8 +55,10 @@ class ChunkedDecoder:
 
         """
         if self._buffer:
-            data = self._buffer + data
-            self._buffer = b""
+            if self._must_wait(data):
+                return []
+            data = bytes(self._buffer)
+            self._buffer = bytearray()
         pieces: list[bytes] = []
         position = 0
         size = len(data)
@@ -97,7 +103,7 @@ class ChunkedDecoder:
         self._overhead += end - 1 - position - len(digits)
         if self._overhead > MAX_CHUNK_OVERHEAD:
             message = f"More than {MAX_CHUNK_OVERHEAD} bytes of chunk extensions in one body"
-            raise ProtocolError(message, "body")
+            raise ProtocolError(message, "body", 413)
         length = int(digits, 16)
         self._left = length + 2 if length else -1
         return end + 1
@@ -108,11 +114,17 @@ class ChunkedDecoder:
         else:
             found = data.find(b"\r\n\r\n", position)
             if found < 0:
-                self._check_trailers(data[position:])
+                self._check_trailers(data[position:].removesuffix(b"\r"))
                 return self._wait(data, position, MAX_TRAILERS, "The trailer section is too long")
             end = found + 2
         self.trailers = data[position:end]
         self._check_trailers(self.trailers)
+        if self.trailers:
+            try:
+                HttpResponseParser(object()).feed_data(_TRAILERS_PREFIX + self.trailers + b"\r\n")
+            except HttpParserError as error:
+                message = f"Bad trailer section: {error}"
+                raise ProtocolError(message, "body") from error
         self.rest = data[end + 2 :]
         self.ended = True
         return end + 2
@@ -121,14 +133,25 @@ class ChunkedDecoder:
         limits = self._limits
         if lines.count(b"\n") > limits.fields:
             message = f"More than max_headers={limits.fields} fields in the trailer section"
-            raise ProtocolError(message, "body")
+            raise ProtocolError(message, "body", 413)
         if any(len(line) > limits.field_size for line in lines.split(b"\r\n")):
             message = f"A trailer field is longer than max_field_size={limits.field_size} bytes"
-            raise ProtocolError(message, "body")
+            raise ProtocolError(message, "body", 413)
 
     def _wait(self, data: bytes, position: int, limit: int, message: str) -> int:
         """Keep an unfinished line for the next bytes."""
-        self._buffer = data[position:]
+        self._buffer += data[position:]
+        self._line = self._buffer.rfind(b"\n") + 1
         if len(self._buffer) >= limit:
-            raise ProtocolError(message, "body")
+            raise ProtocolError(message, "body", 413)
         return -1
+
+    def _must_wait(self, data: bytes) -> bool:
+        """Keep these bytes too; tell whether they end nothing and break no limit, so that tiny pieces cost little."""
+        buffer = self._buffer
+        buffer += data
+        if b"\n" in data:
+            return False
+        if self._left == 0:
+            return len(buffer) < _LINE_MAX
+        return len(buffer) < MAX_TRAILERS and len(buffer) - self._line <= self._limits.field_size

@@ -6,12 +6,13 @@ __all__ = ("ProtocolError", "TruncatedError")
 class ProtocolError(Exception):
     """The peer sent something that is not HTTP/1.1, or more of it than the limits allow.
 
-    `phase` is ``"head"`` or ``"body"``.
+    `phase` is ``"head"`` or ``"body"``; `status` is what a server answers (400, 413, 414, 431, 501 or 505).
     """
 
-    def __init__(self, message: str, phase: str = "head") -> None:
+    def __init__(self, message: str, phase: str = "head", status: int = 400) -> None:
         super().__init__(message)
         self.phase = phase
+        self.status = status
 
 
 class TruncatedError(ProtocolError):

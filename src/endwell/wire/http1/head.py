@@ -1,8 +1,4 @@
-"""The head of a response: checked by llhttp, kept as bytes, read field by field (RFC 9112 sections 4 and 5).
-
-With 20 fields, a multidict costs four times as much as the rest of the parsing; so the block stays as it came, the few
-fields that framing needs are found in a lower-case copy, and the multidict is made when somebody asks for it.
-"""
+"""The head of a response: checked by llhttp, kept as bytes, read field by field (RFC 9112 sections 4 and 5)."""
 
 from __future__ import annotations
 
@@ -10,12 +6,10 @@ import re
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from multidict import CIMultiDictProxy
 
-from endwell.http.fields import block_pairs, multidict_of
-from endwell.http.typedefs import RawHeaders
 from endwell.wire.http1.errors import ProtocolError
 from endwell.wire.http1.limits import Limits
+from endwell.wire.http1.message_head import MessageHead
 
 __all__ = ("ResponseHead", "check_block", "find_end", "mend_response_head", "parse_response_head")
 
@@ -30,17 +24,17 @@ _FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
 _LENGTHS: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+(?:[ \t]*,[ \t]*[0-9]+)*)[ \t]*(?=\r\n)", re.IGNORECASE)
 
 
-class ResponseHead:
+class ResponseHead(MessageHead):
     """Status line and fields of one response."""
 
-    __slots__ = ("_headers", "_pairs", "lower", "raw", "status")
+    __slots__ = ("status",)
 
     def __init__(self, raw: bytes, status: int) -> None:
         self.raw = raw
         self.status = status
         self.lower = raw.lower()
-        self._pairs: RawHeaders | None = None
-        self._headers: CIMultiDictProxy[str] | None = None
+        self._pairs = None
+        self._headers = None
 
     @property
     def version(self) -> tuple[int, int]:
@@ -55,51 +49,7 @@ class ResponseHead:
     @property
     def keep_alive(self) -> bool:
         """Whether the connection may be used again (RFC 9112 section 9.3)."""
-        lower = self.lower
-        http11 = lower[7:8] == b"1"
-        start = lower.find(b"\r\nconnection:")
-        if start < 0:
-            return http11
-        if lower.startswith(b" keep-alive\r\n", start + 13) and lower.find(b"\r\nconnection:", start + 14) < 0:
-            return True
-        options = {option.strip(b" \t") for option in b",".join(self.every(b"\r\nconnection:")).lower().split(b",")}
-        return b"close" not in options and (http11 or b"keep-alive" in options)
-
-    @property
-    def raw_headers(self) -> RawHeaders:
-        """The fields as they came."""
-        if self._pairs is None:
-            self._pairs = block_pairs(self.raw[self.raw.index(b"\r\n") + 2 :])
-        return self._pairs
-
-    @property
-    def headers(self) -> CIMultiDictProxy[str]:
-        """The fields as a multidict."""
-        if self._headers is None:
-            self._headers = multidict_of(self.raw[self.raw.index(b"\r\n") + 2 :])
-        return self._headers
-
-    def has(self, key: bytes) -> bool:
-        r"""Tell whether a field is there; `key` is ``b"\r\nlower-case-name:"``."""
-        return key in self.lower
-
-    def first(self, key: bytes) -> bytes | None:
-        """Give the value of the first field with this key, None when there is none."""
-        start = self.lower.find(key)
-        if start < 0:
-            return None
-        start += len(key)
-        return self.raw[start : self.raw.index(b"\r\n", start)].strip(b" \t")
-
-    def every(self, key: bytes) -> list[bytes]:
-        """Give the values of all fields with this key, in order."""
-        values = []
-        start = self.lower.find(key)
-        while start >= 0:
-            start += len(key)
-            values.append(self.raw[start : self.raw.index(b"\r\n", start)].strip(b" \t"))
-            start = self.lower.find(key, start)
-        return values
+        return self.persists(1 if self.raw[7:8] == b"1" else 0)
 
 
 def find_end(data: bytes | bytearray, start: int = 0) -> int:

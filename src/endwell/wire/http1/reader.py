@@ -5,28 +5,18 @@ The machine of the client role. `connection.http1` feeds it; it does no I/O and 
 
 from __future__ import annotations
 
-import enum
 from typing import Final
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError
 
 from endwell.wire.http1.chunked import ChunkedDecoder
 from endwell.wire.http1.errors import ProtocolError, TruncatedError
 from endwell.wire.http1.head import ResponseHead, find_end, mend_response_head, parse_response_head
 from endwell.wire.http1.limits import MAX_INFORMATIONAL, Limits
+from endwell.wire.http1.message_head import read_length
+from endwell.wire.http1.phase import Phase
 
 __all__ = ("Phase", "ResponseReader")
-
-
-class Phase(enum.Enum):
-    """What the next bytes are."""
-
-    HEAD = "head"
-    LENGTH = "a body of known length"
-    CHUNKED = "a chunked body"
-    UNTIL_EOF = "a body that ends with the connection"
-    ENDED = "nothing: the response is complete"
-    TUNNEL = "another protocol"
 
 
 _HEAD: Final = Phase.HEAD
@@ -35,8 +25,6 @@ _CHUNKED: Final = Phase.CHUNKED
 _UNTIL_EOF: Final = Phase.UNTIL_EOF
 _ENDED: Final = Phase.ENDED
 _TUNNEL: Final = Phase.TUNNEL
-
-_TRAILERS_PREFIX: Final = b"HTTP/1.1 200 OK\r\n"
 
 
 class ResponseReader:
@@ -220,7 +208,7 @@ class ResponseReader:
             self.phase = _ENDED
         elif method == "CONNECT" and status < 300:
             self.phase = _TUNNEL
-        elif b"\r\ntransfer-encoding:" in head.lower:
+        elif head.lower.find(b"\r\ntransfer-encoding:") >= 0:  # `in` takes twice the time for bytes
             codings = [c.strip(b" \t").lower() for c in b",".join(head.every(b"\r\ntransfer-encoding:")).split(b",")]
             if codings != [b"chunked"] or head.version == (1, 0):
                 shown = b", ".join(codings)[:80].decode("latin-1")
@@ -232,7 +220,7 @@ class ResponseReader:
             self._chunks = ChunkedDecoder(self._limits)
             self.phase = _CHUNKED
         elif (length := head.first(b"\r\ncontent-length:")) is not None:
-            self._left = int(length)
+            self._left = int(length) if len(length) < 20 else read_length(length)
             self.phase = _LENGTH if self._left else _ENDED
         elif self.read_until_eof:
             self.phase = _UNTIL_EOF
@@ -247,10 +235,4 @@ class ResponseReader:
             self.phase = _ENDED
             self.rest = chunks.rest
             self.trailers = chunks.trailers
-            if self.trailers:
-                try:
-                    HttpResponseParser(object()).feed_data(_TRAILERS_PREFIX + self.trailers + b"\r\n")
-                except HttpParserError as error:
-                    message = f"Bad trailer section: {error}"
-                    raise ProtocolError(message, "body") from error
         return pieces

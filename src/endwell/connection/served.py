@@ -1,0 +1,96 @@
+"""What a connection in the server's role asks of the server above it, and how long it waits for its client.
+
+`connection.serving` uses it; `server.core` is the server above.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from endwell.connection.body import BodyStream
+    from endwell.connection.serving import ServerConnection
+    from endwell.http.codings import Decoder
+    from endwell.lifetime import Deadlines
+    from endwell.wire.http1 import Limits, ProtocolError
+    from endwell.wire.http1.request_head import RequestHead
+
+__all__ = ("ServedExchange", "Serving", "Times")
+
+
+class Times:
+    """How long a client may take; seconds, each of them to be set by the user of the server.
+
+    Attributes:
+        keepalive: between two requests.
+        head: from the first byte of a head to its last.
+        body: between two reads of a body that a handler waits for.
+        send: that a client may leave its answers unread before it gets another one.
+        linger: that a connection stays open after its last answer, so that the client can read it.
+        rate: bytes per second that a body must bring, measured from `grace` seconds on; 0 for any.
+
+    """
+
+    __slots__ = ("body", "grace", "head", "keepalive", "linger", "rate", "send")
+
+    def __init__(
+        self,
+        *,
+        keepalive: float = 75.0,
+        head: float = 30.0,
+        body: float = 60.0,
+        send: float = 60.0,
+        linger: float = 10.0,
+        rate: float = 240.0,
+        grace: float = 20.0,
+    ) -> None:
+        self.keepalive = keepalive
+        self.head = head
+        self.body = body
+        self.send = send
+        self.linger = linger
+        self.rate = rate
+        self.grace = grace
+
+
+class ServedExchange(Protocol):
+    """What a connection tells of the exchange it serves."""
+
+    body: BodyStream | None
+
+    def reader_waits(self) -> None:
+        """A task waits for the body."""
+
+    def gone(self, error: Exception | None) -> None:
+        """The client has gone."""
+
+    def stop(self) -> None:
+        """The server stops."""
+
+
+class Serving(Protocol):
+    """The server above."""
+
+    limits: Limits
+    times: Times
+    read_bufsize: int
+    heads: dict[bytes, RequestHead]
+    watch: Deadlines[ServerConnection]
+
+    def decoder(self, head: RequestHead) -> Decoder | None:
+        """Give what undoes the content coding of a request's body."""
+
+    def begin(self, connection: ServerConnection, head: RequestHead, body: BodyStream | None) -> None:
+        """Serve one request; the connection is told when that is over, perhaps before this returns."""
+
+    def refuse(self, connection: ServerConnection, error: ProtocolError) -> bytes:
+        """Give the answer to what is no request."""
+
+    def too_slow(self, what: str) -> Exception:
+        """Give what a handler gets whose client is too slow."""
+
+    def made(self, connection: ServerConnection) -> bool:
+        """Take a new connection; False when there are too many."""
+
+    def lost(self, connection: ServerConnection) -> None:
+        """Note the end of a connection."""

@@ -1,0 +1,196 @@
+"""What must be closed of a server: listeners, connections, requests in flight, tasks (closing.md C13)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from endwell.connection.served import Times
+from endwell.connection.serving import ServerConnection, peer_of
+from endwell.http import hdrs
+from endwell.http.codings import Decoder, MissingCodingError, UnknownCodingError, make_decoder
+from endwell.lifetime import Deadlines, Origin, Owner, Starter, State, guard
+from endwell.lifetime.tasks import retrieve, spawn
+from endwell.server.exchange import Exchange
+from endwell.server.handler import serve
+from endwell.wire.http1 import Limits
+
+if TYPE_CHECKING:
+    from endwell.connection.body import BodyStream
+    from endwell.server.access_log import AbstractAccessLogger
+    from endwell.server.request import BaseRequest
+    from endwell.server.response import StreamResponse
+    from endwell.wire.http1 import ProtocolError
+    from endwell.wire.http1.request_head import RequestHead
+
+__all__ = ("ServerCore", "access_logger", "server_logger")
+
+_T = TypeVar("_T")
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+_HERE: Final = Origin(None, 0)
+_CODING_KEY: Final = b"\r\n" + hdrs.CONTENT_ENCODING.lower().encode() + b":"
+
+access_logger = logging.getLogger("endwell.access")
+server_logger = logging.getLogger("endwell.server")
+
+
+class ServerCore(Owner):
+    """The server as the tree of owners knows it.
+
+    Attributes:
+        handle: gives the response to a request.
+        make_request: makes the request of an exchange.
+        connections: those that are open.
+        face: the runner, kept while it listens.
+        has_prepare_hooks: whether anybody may want to see a response before it is sent.
+        served: requests so far.
+
+    """
+
+    __slots__ = (
+        "access_log", "auto_decompress", "connections", "debug", "face", "handle", "handler_cancellation",
+        "has_prepare_hooks", "heads", "limits", "logger", "make_request", "max_connections", "name", "read_bufsize", "served", "starter",
+        "tcp_keepalive", "times", "watch",
+    )  # fmt: skip
+
+    kind = "server"
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        handle: Callable[[Any], Awaitable[StreamResponse]],
+        make_request: Callable[[Any], BaseRequest],
+        *,
+        name: str,
+        shutdown_timeout: float | None = 60.0,
+        access_log: AbstractAccessLogger | None = None,
+        logger: logging.Logger = server_logger,
+        debug: bool = False,
+        limits: Limits | None = None,
+        times: Times | None = None,
+        read_bufsize: int = 2**18,
+        auto_decompress: bool = True,
+        handler_cancellation: bool = False,
+        max_connections: int = 10_000,
+        tcp_keepalive: bool = True,
+    ) -> None:
+        super().__init__(loop, close_timeout=shutdown_timeout, advice="write: await runner.cleanup()")
+        self.name = name
+        self.handle = handle
+        self.make_request = make_request
+        self.access_log = access_log
+        self.logger = logger
+        self.debug = debug
+        self.limits = limits or Limits()
+        self.times = times or Times()
+        self.read_bufsize = read_bufsize
+        self.auto_decompress = auto_decompress
+        self.handler_cancellation = handler_cancellation
+        self.max_connections = max_connections
+        self.tcp_keepalive = tcp_keepalive
+        self.face: object = None
+        self.has_prepare_hooks = False
+        self.heads: dict[bytes, RequestHead] = {}
+        self.watch: Deadlines[ServerConnection] = Deadlines(loop)
+        self.connections: dict[ServerConnection, None] = {}
+        self.served = 0
+        self.starter = Starter(self)
+        guard(self)
+
+    def describe(self) -> str:
+        """See `Resource.describe`."""
+        return self.name
+
+    def connection(self) -> ServerConnection:
+        """Make what serves one accepted connection."""
+        return ServerConnection(self, self.loop, self)
+
+    def create_task(self, coro: Coroutine[Any, Any, _T], *, name: str | None, origin: Origin) -> asyncio.Task[_T]:
+        """Start a task that the closing of the server awaits, then cancels; an error nobody looks at is logged.
+
+        Raises:
+            RuntimeError: the server has ended.
+
+        """
+        if self.state is State.CLOSED:
+            coro.close()
+            message = f"{self.name} has ended; a task that nobody awaits could not end well any more"
+            raise RuntimeError(message)
+        task = spawn(self, coro, origin=origin, name=name)
+        task.add_done_callback(lambda task: retrieve(self, task, self._task_failed))
+        return task
+
+    # What a connection asks and tells: see `connection.serving.Serving`
+
+    def made(self, connection: ServerConnection) -> bool:
+        """See `Serving.made`."""
+        if len(self.connections) >= self.max_connections:
+            self.logger.warning(
+                "A connection from %s was refused: %d are open (max_connections)",
+                peer_of(connection),
+                len(self.connections),
+            )
+            return False
+        self.connections[connection] = None
+        if self.tcp_keepalive:
+            sock = connection.get_extra_info("socket")
+            if sock is not None and sock.family in _INTERNET:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return True
+
+    def lost(self, connection: ServerConnection) -> None:
+        """See `Serving.lost`."""
+        self.connections.pop(connection, None)
+
+    def begin(self, connection: ServerConnection, head: RequestHead, body: BodyStream | None) -> None:
+        """See `Serving.begin`."""
+        exchange = Exchange(self, connection, head, body)
+        connection.exchange = exchange
+        self.served += 1
+        task = self.starter.start(serve(self, exchange), _HERE)
+        if task is not None:
+            exchange.asker = task
+            self.work[exchange] = None
+
+    def decoder(self, head: RequestHead) -> Decoder | None:
+        """See `Serving.decoder`; a coding that is not known here is the handler's to undo."""
+        if not self.auto_decompress or _CODING_KEY not in head.lower:
+            return None
+        coding = b", ".join(head.every(_CODING_KEY)).decode("latin-1")
+        try:
+            return make_decoder(coding)
+        except (UnknownCodingError, MissingCodingError):
+            return None
+
+    def refuse(self, connection: ServerConnection, error: ProtocolError) -> bytes:
+        """See `Serving.refuse`."""
+        from endwell.server.handler import refusal
+
+        return refusal(self, connection, error)
+
+    def too_slow(self, what: str) -> Exception:
+        """See `Serving.too_slow`."""
+        from endwell.server.errors import HTTPRequestTimeout
+
+        return HTTPRequestTimeout(text=f"408: Request Timeout ({what})")
+
+    # What the closing walk calls
+
+    async def _finish(self) -> None:
+        await asyncio.wait([self.starter.end()])
+
+    def _abort(self, reason: str) -> None:
+        if not self.loop.is_closed():
+            self.starter.end()
+
+    def ended(self) -> None:
+        """See `Owner.ended`."""
+        self.watch.stop()
+        self.face = None
+        super().ended()
+
+    def _task_failed(self, task: asyncio.Task[Any], error: BaseException, origin: Origin) -> None:
+        self.logger.error("The task %r, started at %s, failed", task.get_name(), origin, exc_info=error)

@@ -1,0 +1,213 @@
+"""Serves one request: from the handler's answer, or what it raises, to the end of the exchange.
+
+Everything that can go wrong in the program of a user ends here in a response, and in the log; what a client does wrong
+is logged once, without what it sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import traceback
+from typing import TYPE_CHECKING, Final
+
+from endwell.connection.serving import peer_of
+from endwell.http.codings import CodingError
+from endwell.http.multipart.errors import MultipartError, PartCharsetError, PartCodingError, PartTooLargeError
+from endwell.server.errors import (
+    HTTPException,
+    HTTPInternalServerError,
+    HTTPServiceUnavailable,
+    PayloadAccessError,
+    RequestPayloadError,
+)
+from endwell.server.response import StreamResponse
+from endwell.server.response_head import date_and_server, reason_of, status_line
+from endwell.server.whole import Response
+from endwell.wire.http1 import ProtocolError, TruncatedError
+
+if TYPE_CHECKING:
+    from endwell.connection.body import BodyStream
+    from endwell.connection.serving import ServerConnection
+    from endwell.server.core import ServerCore
+    from endwell.server.exchange import Exchange
+    from endwell.server.request import BaseRequest
+
+__all__ = ("refusal", "serve")
+
+_REFUSED_BODY: Final = "text/plain; charset=utf-8"
+
+
+async def serve(core: ServerCore, exchange: Exchange) -> None:
+    """Have one request handled, send the response, and let the connection go on."""
+    access_log = core.access_log
+    if access_log is not None:
+        exchange.began = core.loop.time()
+    request = core.make_request(exchange)
+    response: StreamResponse | None = None
+    try:
+        try:
+            response = await core.handle(request)
+            data = response._whole(request) if response.__class__ is Response and not core.has_prepare_hooks else None
+            if data is not None:
+                exchange.status = response.status
+                exchange.send(data)
+            else:
+                await _send(exchange, request, response)
+        except Exception as error:  # noqa: BLE001 - whatever the user's program raises ends this exchange, not more
+            response = await _answer(core, exchange, request, error)
+        except asyncio.CancelledError as cancelled:
+            response = await _cancelled(core, exchange, request, cancelled)
+    finally:
+        if exchange.body is not None:
+            _end_body(exchange.body, request)
+        if exchange.asker is not None:
+            core.work_ended(exchange)
+        connection = exchange.connection
+        if connection.exchange is exchange:
+            connection.over(reusable=exchange.complete and exchange.keep_alive)
+        if access_log is not None and response is not None:
+            _log_access(core, exchange, request, response)
+
+
+async def _send(exchange: Exchange, request: BaseRequest, response: StreamResponse) -> None:
+    """Send a response that is not a small one, or is begun already."""
+    if not isinstance(response, StreamResponse):
+        message = (
+            f"The handler of {exchange.describe()} returned {type(response).__name__}, not a response; return a "
+            "web.Response, or what web.json_response() gives"
+        )
+        raise TypeError(message)
+    exchange.status = response.status
+    if not response.prepared:
+        if not request._has_prepare_hooks:
+            data = response._whole(request)
+            if data is not None:
+                exchange.send(data)
+                return
+        await response.prepare(request)
+    if not exchange.complete:
+        await response.write_eof()
+    exchange.complete = exchange.complete or exchange.started
+
+
+async def _answer(
+    core: ServerCore, exchange: Exchange, request: BaseRequest, error: Exception
+) -> StreamResponse | None:
+    """Answer an exception; return the response that the client has got, None for none."""
+    response = _response_to(core, exchange, error)
+    if response is None:
+        exchange.keep_alive = False
+        return None
+    if exchange.started:
+        # The client is to see that what it got is not whole: the connection ends before the response does.
+        if not isinstance(error, HTTPException):
+            core.logger.error("Error while %s was being answered", exchange.describe(), exc_info=error)
+        else:
+            core.logger.error("%s raised %s after its response had begun", exchange.describe(), type(error).__name__)
+        exchange.cut()
+        return None
+    try:
+        await _send(exchange, request, response)
+    except Exception as second:
+        core.logger.exception("Error while %s was being answered", exchange.describe())
+        if not exchange.started and isinstance(error, HTTPException):
+            plain = HTTPInternalServerError()
+            exchange.keep_alive = False
+            data = plain._whole(request)
+            assert data is not None
+            exchange.status = plain.status
+            exchange.send(data)
+            return plain
+        if not isinstance(second, ConnectionError):
+            exchange.cut()
+        return None
+    return response
+
+
+def _response_to(core: ServerCore, exchange: Exchange, error: Exception) -> StreamResponse | None:
+    """Make the response to what a handler raised, and log what is the program's fault."""
+    if isinstance(error, HTTPException):
+        return error
+    cause = error if error.__cause__ is None else error.__cause__
+    if exchange.transport is None and isinstance(cause, (ConnectionError, TruncatedError)):
+        core.logger.debug("The client of %s has gone: %s", exchange.describe(), error)
+        return None
+    if isinstance(error, (RequestPayloadError, ProtocolError, CodingError, MultipartError)):
+        exchange.keep_alive = False
+        status = 400
+        if isinstance(cause, ProtocolError):
+            status = cause.status
+        elif isinstance(cause, (PartCharsetError, PartCodingError)):
+            status = 415
+        elif isinstance(cause, PartTooLargeError):
+            status = 413
+        core.logger.warning("%d for %s: its body is broken (%s)", status, exchange.describe(), type(cause).__name__)
+        return Response(status=status, text=f"{status}: {reason_of(status)} (the body is broken)")
+    core.logger.error("Error handling %s", exchange.describe(), exc_info=error)
+    exchange.keep_alive = False
+    return _error_page(core, error)
+
+
+def _error_page(core: ServerCore, error: Exception) -> Response:
+    """Give the page of a 500, with the traceback only in debug mode."""
+    if not core.debug:
+        return HTTPInternalServerError(
+            text="500 Internal Server Error\n\nServer got itself in trouble", content_type="text/plain"
+        )
+    text = html.escape("".join(traceback.format_exception(error)))
+    body = (
+        f"<html><head><title>500 Internal Server Error</title></head><body><h1>500</h1><pre>{text}</pre></body></html>"
+    )
+    return HTTPInternalServerError(text=body, content_type="text/html")
+
+
+async def _cancelled(
+    core: ServerCore, exchange: Exchange, request: BaseRequest, cancelled: asyncio.CancelledError
+) -> StreamResponse | None:
+    """Answer a handler that ended by a cancellation, if somebody is there to read it; go on being cancelled."""
+    response: StreamResponse | None = None
+    task = asyncio.current_task(core.loop)
+    ours = task is not None and task.cancelling() > 0
+    exchange.keep_alive = False
+    if exchange.started:
+        exchange.cut()
+    elif exchange.transport is not None:
+        if ours:
+            response = HTTPServiceUnavailable(text="503: Service Unavailable (the request was cancelled)")
+        else:
+            core.logger.error("The handler of %s awaited what was cancelled", exchange.describe(), exc_info=cancelled)
+            response = HTTPInternalServerError()
+        data = response._whole(request)
+        if data is not None:
+            exchange.status = response.status
+            exchange.send(data)
+    if ours:
+        raise cancelled
+    return response
+
+
+def _end_body(body: BodyStream, request: BaseRequest) -> None:
+    """Let nobody read on in the body of a request that is over, and close the files that it has brought."""
+    if request._form is not None:
+        request._release_files()
+    if not body.ended:
+        body.fail(PayloadAccessError("The request is over: its body can be read only while its handler runs"))
+
+
+def _log_access(core: ServerCore, exchange: Exchange, request: BaseRequest, response: StreamResponse) -> None:
+    assert core.access_log is not None
+    try:
+        core.access_log.log(request, response, core.loop.time() - exchange.began)
+    except Exception:
+        core.logger.exception("The access log failed for %s", exchange.describe())
+
+
+def refusal(core: ServerCore, connection: ServerConnection, error: ProtocolError) -> bytes:
+    """Give the answer to what is no request, and log it, once, without what came (it may hold secrets)."""
+    status = error.status
+    core.logger.warning("%d for %s: %s", status, peer_of(connection), str(error).partition(":")[0])
+    body = f"{status}: {reason_of(status)}\n{error}\n".encode("utf-8", "backslashreplace")
+    return b"%b%bContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+        status_line(status, None, 1), date_and_server(), _REFUSED_BODY.encode(), len(body), body,
+    )  # fmt: skip
