@@ -21,7 +21,6 @@ from endwell.client.auth import (
     encode_basic_auth,
     netrc_auth,
     netrc_from_env,
-    strip_auth_from_url,
 )
 
 PRINTABLE = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=0xFF, exclude_characters="\x7f:"))
@@ -133,7 +132,6 @@ def test_decode_in_the_wrong_encoding() -> None:
 def test_urls(url: str, credentials: tuple[str, str] | None) -> None:
     found = BasicAuth.from_url(URL(url))
     assert found == (None if credentials is None else (*credentials, "latin1"))
-    assert strip_auth_from_url(URL(url)) == (URL("http://x/"), found)
 
 
 def test_from_url_takes_a_url() -> None:
@@ -142,22 +140,10 @@ def test_from_url_takes_a_url() -> None:
     assert BasicAuth.from_url(URL("http://u@x"), encoding="utf-8") == ("u", "", "utf-8")
 
 
-def test_a_url_that_latin_1_cannot_express() -> None:
-    _, credentials = strip_auth_from_url(URL("http://\u20ac:p@x/"))
-    assert credentials is not None
-    assert credentials.encode() == basic("\u20ac:p".encode())
-
-
-def test_an_untouched_url_is_the_same_object() -> None:
-    url = URL("http://x/a?b#c")
-    assert strip_auth_from_url(url)[0] is url
-    assert strip_auth_from_url(URL("http://u:p@x/a?b#c"))[0] == url
-
-
 @pytest.mark.parametrize("url", ["http://a%3Ab:secret@x/", "http://a:secret%0A@x/"])
 def test_userinfo_that_basic_cannot_carry(url: str) -> None:
     with pytest.raises(ValueError, match="Basic credentials") as caught:
-        strip_auth_from_url(URL(url))
+        BasicAuth.from_url(URL(url))
     assert "secret" not in str(caught.value)
 
 

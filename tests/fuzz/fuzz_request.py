@@ -64,7 +64,7 @@ def describe(reader, body, limits):
     assert head.chunked or len(payload) == (head.length or 0)
     again = parse_request_head(head.raw, limits)
     assert (again.method, again.target, again.raw_headers) == (head.method, head.target, head.raw_headers)
-    facts = (head.keep_alive, head.expects, head.upgrade, head.host, head.length, head.chunked)
+    facts = (head.keep_alive, head.waits_for_continue, head.upgrade, head.host, head.length, head.chunked)
     return head.raw, head.method, head.target, facts, payload, reader.trailers
 
 

@@ -315,7 +315,6 @@ async def test_the_block_ends_when_the_server_stops() -> None:
     assert exchange_of(request).ended
 
 
-@pytest.mark.xfail(reason="a cancelled wait in Stream.writable cancels the future of those that wait after it")
 async def test_the_server_stops_while_the_client_is_slow() -> None:
     request = get()
 

@@ -23,7 +23,6 @@ __all__ = (
     "encode_basic_auth",
     "netrc_auth",
     "netrc_from_env",
-    "strip_auth_from_url",
 )
 
 
@@ -116,23 +115,6 @@ class BasicAuth(_BasicAuth):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self)._make, (tuple(self),)  # without the warning
-
-
-def strip_auth_from_url(url: URL) -> tuple[URL, BasicAuth | None]:
-    """``url`` without its userinfo, and the userinfo as credentials, None when there is none.
-
-    They are encoded in Latin-1 as aiohttp does, in UTF-8 what Latin-1 cannot express. Raises ValueError for userinfo
-    that Basic cannot carry (see ``encode_basic_auth``).
-    """
-    if url.raw_user is None and url.raw_password is None:
-        return url, None
-    auth = BasicAuth.from_url(url)
-    assert auth is not None
-    try:
-        (auth.login + auth.password).encode("latin1")
-    except UnicodeEncodeError:
-        auth = auth._replace(encoding="utf-8")
-    return url.with_user(None), auth
 
 
 # -- netrc -------------------------------------------------------------------------------------------------------------

@@ -158,10 +158,10 @@ def _size(values: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _redirects(values: dict[str, Any], name: str, value: Any) -> None:
-    if not isinstance(value, int):
-        message = f"{name} must be a number, not {type(value).__name__}"
+    if value is not None and not isinstance(value, int):
+        message = f"{name} must be a whole number, 0 or None for no limit, not {type(value).__name__}"
         raise TypeError(message)
-    values[name] = value
+    values[name] = value or 0
 
 
 def _ssl(values: dict[str, Any], name: str, value: Any) -> None:

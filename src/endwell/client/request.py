@@ -17,6 +17,7 @@ from endwell.client.request_info import RequestInfo
 from endwell.http import hdrs
 from endwell.http.cookies import merge_cookie_headers, render_cookie_header
 from endwell.http.fields import TOKEN, check_text, multidict_of, render_fields
+from endwell.http.mediatype import DEFAULT_TYPE
 from endwell.http.payload import Payload
 from endwell.http.url import Target
 from endwell.lifetime import NEVER, Origin
@@ -32,6 +33,8 @@ __all__ = ("FRAMING", "ClientRequest", "check_method")
 
 FRAMING: Final = (hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.CONTENT_ENCODING)
 """Fields that say how one body is framed and coded: another body has others."""
+
+_NOTHING_POSTED: Final = f"Content-Type: {DEFAULT_TYPE}\r\nContent-Length: 0\r\n".encode()
 
 
 class ClientRequest:
@@ -222,7 +225,7 @@ class ClientRequest:
         """Complete a plain request; False when its body makes it one that is not plain."""
         if outgoing is None:
             if self.method not in self.GET_METHODS:
-                self._lines = b"Content-Length: 0\r\n"
+                self._lines = _NOTHING_POSTED if self.method in self.POST_METHODS else b"Content-Length: 0\r\n"
             return True
         lines = outgoing.lines
         if lines is None:
@@ -291,14 +294,20 @@ class ClientRequest:
 
     def _frame(self, fields: CIMultiDict[str]) -> None:
         """Say in the fields how the body is delimited and what it is."""
-        outgoing = self._outgoing
-        if outgoing is None:
-            framed = hdrs.CONTENT_LENGTH in fields or hdrs.TRANSFER_ENCODING in fields
-            if self.method not in self.GET_METHODS and not framed:
-                fields[hdrs.CONTENT_LENGTH] = "0"
-            return
+        outgoing, sends = self._outgoing, self.method not in self.GET_METHODS
         skip = {name.lower() for name in self.options.skip_auto_headers or ()} | self.session._skip_names
-        outgoing.describe(fields, skip_type="content-type" in skip, http10=self.version == (1, 0))
+        if outgoing is None and (hdrs.TRANSFER_ENCODING in fields or (self.options.chunked and sends)):
+            outgoing = self._outgoing = Outgoing.of(b"", self.options)  # also of nothing, the last chunk is awaited
+        if outgoing is not None:
+            outgoing.describe(fields, skip_type="content-type" in skip, http10=self.version == (1, 0))
+            return
+        if fields.get(hdrs.CONTENT_LENGTH, "0") != "0":
+            message = f"Content-Length says {fields[hdrs.CONTENT_LENGTH]} bytes, but there is no body"
+            raise ValueError(message)
+        if sends:
+            fields[hdrs.CONTENT_LENGTH] = "0"
+        if self.method in self.POST_METHODS and "content-type" not in skip:
+            fields.setdefault(hdrs.CONTENT_TYPE, DEFAULT_TYPE)  # as aiohttp does
 
     def _add_cookies(self, fields: CIMultiDict[str]) -> None:
         """Add the cookies of the jar, and those of the call over them."""

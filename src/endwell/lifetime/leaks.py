@@ -64,17 +64,13 @@ class Lease:
     __slots__ = ("_generation", "_work")
 
     def __init__(self, work: Forgettable) -> None:
-        self._work: Forgettable | None = work
+        self._work = work
         self._generation = resource.generation
-
-    def end(self) -> None:
-        """The exchange has ended in order: nothing to tell."""
-        self._work = None
 
     def __del__(self) -> None:
         # A forked child forgets what its parent holds: that is no loss, and the parent's loop is not to be called.
         work = self._work
-        if work is None or self._generation != resource.generation:
+        if self._generation != resource.generation:
             return
         if work.owner.loop.is_closed():
             # Nobody is left to end it, and it holds its session. Who waits on that loop can't be woken: no matter.

@@ -107,6 +107,8 @@ class Application(AppState):
         self._handler_args = handler_args
         self._client_max_size = client_max_size
         self._client_max_fields = client_max_fields
+        usual = (Request._client_max_size, Request._client_max_fields)
+        self._has_usual_limits = (client_max_size, client_max_fields) == usual
         self._loop = loop
         self._debug = debug
         self._pre_frozen = False
@@ -407,6 +409,8 @@ class Application(AppState):
     # What the server calls for each request
 
     def _make_request(self, exchange: RequestExchange) -> Request:
+        if self._has_usual_limits:
+            return Request(exchange)
         return Request(exchange, client_max_size=self._client_max_size, client_max_fields=self._client_max_fields)
 
     def _has_prepare_hooks(self) -> bool:

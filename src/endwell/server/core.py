@@ -52,8 +52,8 @@ class ServerCore(Owner):
 
     __slots__ = (
         "access_log", "auto_decompress", "connections", "debug", "face", "handle", "handler_cancellation",
-        "has_prepare_hooks", "heads", "limits", "logger", "make_request", "max_connections", "name", "read_bufsize", "served", "starter",
-        "tcp_keepalive", "times", "watch",
+        "has_prepare_hooks", "heads", "limits", "logger", "make_request", "max_connections", "name", "read_bufsize",
+        "served", "starter", "tcp_keepalive", "times", "watch",
     )  # fmt: skip
 
     kind = "server"

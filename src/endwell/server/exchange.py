@@ -114,11 +114,12 @@ class Exchange:
 
     def send_continue(self) -> None:
         """See `RequestExchange.send_continue`."""
-        if self.head.expects and not self._continued and not self.started and not self._left:
-            self._continued = True
-            transport = self.connection.transport
-            if transport is not None:
-                transport.write(_CONTINUE)
+        if self._continued or self.started or self._left or not self.head.waits_for_continue:
+            return
+        self._continued = True
+        transport = self.connection.transport
+        if transport is not None:
+            transport.write(_CONTINUE)
 
     def call_at_stop(self, callback: Callable[[], None]) -> Callable[[], None]:
         """See `RequestExchange.call_at_stop`."""

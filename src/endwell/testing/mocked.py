@@ -175,7 +175,7 @@ class MockedExchange:
 
     def send_continue(self) -> None:
         """See `RequestExchange.send_continue`."""
-        if self.head.expects and not self.continued and not self.started:
+        if self.head.waits_for_continue and not self.continued and not self.started:
             self.sent += b"HTTP/1.1 100 Continue\r\n\r\n"
             self.continued = True
 
@@ -286,9 +286,8 @@ def _complete(data: bytes) -> StreamReader:
 class _MockedHead(RequestHead):
     """A head that need not be one the server would let pass: `Host` may be missing, the version any."""
 
-    __slots__ = ("_closing", "_version")
+    __slots__ = ("_version",)
 
-    _closing: bool
     _version: HttpVersion
 
     @property
@@ -302,10 +301,6 @@ class _MockedHead(RequestHead):
     def version(self) -> HttpVersion:
         return self._version
 
-    @property
-    def keep_alive(self) -> bool:
-        return super().keep_alive and not self._closing
-
 
 def _make_head(method: str, path: str, headers: Any, version: HttpVersion, *, closing: bool) -> RequestHead:
     """Make the head of the bytes in which a client would have sent it."""
@@ -315,7 +310,7 @@ def _make_head(method: str, path: str, headers: Any, version: HttpVersion, *, cl
     target = target or "/"
     raw = f"{method} {target} HTTP/{version.major}.{version.minor}\r\n".encode() + render_fields(fields) + b"\r\n"
     head = _MockedHead(raw, raw.lower(), method, target, int(version >= HttpVersion11))
-    head._closing = closing
+    head.keep_alive = head.keep_alive and not closing
     head._version = version
     length = fields.get(hdrs.CONTENT_LENGTH, "")
     head.length = int(length) if length.isascii() and length.isdigit() else None

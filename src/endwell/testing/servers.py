@@ -149,6 +149,7 @@ class BaseTestServer(ABC):
             sock = self.socket_factory(self.host, self._wanted_port, _family(self.host))
             port = int(sock.getsockname()[1])
             await SockSite(runner, sock, ssl_context=tls).start()
+            sock = None  # the site's now
             if self._stage is not _Stage.STARTING:
                 message = f"{self!r} was closed while it was being started"
                 raise RuntimeError(message)

@@ -99,13 +99,6 @@ def check_port(port: int) -> int:
     return port
 
 
-def parse_port(text: str) -> int:
-    """Return the port that ``text`` (ASCII digits) says; ValueError when it is none, however long it is."""
-    if not (text.isascii() and text.isdigit() and len(text.lstrip("0")) <= 5):
-        raise ValueError(f"{text[:20]!r} is not a port; it must be a number in 1..65535")
-    return check_port(int(text))
-
-
 def _literal(hostname: str, address: str, port: int) -> ResolveResult:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return ResolveResult(

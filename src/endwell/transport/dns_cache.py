@@ -1,7 +1,7 @@
 """Answers of a resolver, kept for a while: bounded, rotated, and asked for once by all who want them at the same time.
 
-Used by the TCP connector, which also sends the trace signals: a hit when `DnsCache.get` or `DnsCache.in_flight` says
-so, else a miss, with start and end of the resolving around its own call of the resolver inside ``ask``.
+Used by the TCP connector, which also sends the trace signals: a hit when `DnsCache.get` says so, else a miss, with
+start and end of the resolving around its own call of the resolver inside ``ask``.
 """
 
 import asyncio
@@ -93,10 +93,6 @@ class DnsCache:
             raise ValueError("give both host and port, or neither to clear the whole cache")
         else:
             self._entries.clear()
-
-    def in_flight(self, host: str, port: int) -> bool:
-        """Tell whether a lookup for the name is under way, which `share` would join."""
-        return (host, port) in self._flights
 
     async def share(
         self, host: str, port: int, ask: Callable[[], Awaitable[Addresses]], clock: Callable[[], float]

@@ -13,7 +13,6 @@ from yarl import URL
 from endwell.transport.address import check_host, check_port, is_ip_address, split_zone
 from endwell.transport.errors import ProxyError
 
-HTTP_SCHEMES: Final = frozenset({"http", "https"})
 SOCKS_SCHEMES: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443} | dict.fromkeys(SOCKS_SCHEMES, 1080)
 _REMOTE: Final = {"socks4": "socks4a", "socks5": "socks5h"}

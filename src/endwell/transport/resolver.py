@@ -98,10 +98,6 @@ class ThreadedResolver(AbstractResolver):
         self._waiting: collections.OrderedDict[_Key, _Lookup] = collections.OrderedDict()
         self._closers: list[asyncio.Future[None]] = []
 
-    def pending(self) -> list[str]:
-        """Name the hosts whose lookups still run."""
-        return [key[0] for key in self._running]
-
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:

@@ -34,7 +34,8 @@ class Stream(Resource, asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.held = False
         self._gone: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self._writable: list[asyncio.Future[None]] | None = None
+        """Those who wait for the peer to read; None when the transport takes more."""
 
     # What the loop calls
 
@@ -45,13 +46,14 @@ class Stream(Resource, asyncio.Protocol):
     def pause_writing(self) -> None:
         """Note that the peer reads slower than we write."""
         if self._writable is None:
-            self._writable = self.loop.create_future()
+            self._writable = []
 
     def resume_writing(self) -> None:
         """Let the writer go on."""
-        waiter, self._writable = self._writable, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        waiting, self._writable = self._writable, None
+        for waiter in tuple(waiting or ()):
+            if not waiter.done():
+                waiter.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that nothing is left of the socket."""
@@ -69,9 +71,14 @@ class Stream(Resource, asyncio.Protocol):
             ConnectionResetError: the connection is gone.
 
         """
-        waiter = self._writable
-        if waiter is not None:
-            await waiter
+        if self._writable is not None:
+            waiter = self.loop.create_future()  # one for each who waits: the cancellation of one is not that of all
+            waiting = self._writable
+            waiting.append(waiter)
+            try:
+                await waiter
+            finally:
+                waiting.remove(waiter)
         if self.state is State.CLOSED:
             message = "The connection was lost while sending"
             raise ConnectionResetError(message)

@@ -336,6 +336,26 @@ async def test_a_users_resource_is_awaited_where_its_turn_comes() -> None:
     assert (await resolve(router, "GET", "/else")).route is elsewhere
 
 
+async def test_a_users_resource_is_awaited_among_many() -> None:
+    router = UrlDispatcher()
+    before = router.add_route("GET", "/own/{a}", handler)
+    router.register_resource(Own("/own"))
+    for number in range(10):
+        router.add_route("*", f"/own/{{a}}/{number}", handler)
+    assert (await resolve(router, "GET", "/own/a")).route is before
+    assert await resolve(router, "GET", "/own/a/7") == {"own": "yes"}
+    assert await resolve(router, "PUT", "/own/a/7") == {"a": "a"}
+    assert await allowed(router, "PUT", "/own/a/x") == {"GET"}
+
+
+async def test_nothing_is_found_for_no_path() -> None:
+    router, _ = table(("GET", "/{a:.*}"))
+    router.freeze()
+    found = router._lookup("GET", "")
+    assert found is not None
+    assert isinstance(found.http_exception, HTTPNotFound)
+
+
 async def test_a_plain_path_behind_a_users_resource_waits_for_it() -> None:
     router = UrlDispatcher()
     router.register_resource(Own("/own"))

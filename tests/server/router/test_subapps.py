@@ -71,6 +71,17 @@ async def test_what_is_below_a_prefix_is_the_applications() -> None:
         resource.url_for()
 
 
+async def test_the_resource_of_an_application_knows_its_paths() -> None:
+    sub = make("GET /s")
+    resource = PrefixedSubAppResource("/api", sub)
+    for path in ("/apix", "/s", "/"):
+        assert await resource.resolve(make_mocked_request("GET", path)) == (None, set())
+        assert resource._find("GET", path, None) == (None, ())
+    found, methods = await resource.resolve(make_mocked_request("PUT", "/api/s"))
+    assert found is not None
+    assert (route(found), methods) == ("405", {"GET"})
+
+
 async def test_405_of_an_application_names_its_methods() -> None:
     root, sub = make("GET /a/{x}"), make("PUT /x", "POST /x")
     root.add_subapp("/a", sub)

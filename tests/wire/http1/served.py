@@ -76,7 +76,7 @@ def served(head, body, trailers):
         b"".join(body),
         trailers,
         head.keep_alive,
-        head.expects,
+        head.waits_for_continue,
         head.upgrade,
         head.host,
     )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from endwell.http.version import HttpVersion10, HttpVersion11
@@ -351,8 +351,8 @@ def test_whether_the_connection_can_be_used_again(fields, keeps11, keeps10):
 )
 def test_whether_the_client_waits(fields, expects):
     """RFC 9110 section 10.1.1: not in HTTP/1.0."""
-    assert parse("POST / HTTP/1.1", "Host: a", *fields).expects is expects
-    assert parse("POST / HTTP/1.0", *fields).expects is False
+    assert parse("POST / HTTP/1.1", "Host: a", *fields).waits_for_continue is expects
+    assert parse("POST / HTTP/1.0", *fields).waits_for_continue is False
 
 
 @pytest.mark.parametrize(
@@ -490,4 +490,5 @@ def test_the_two_ways_agree_on_a_request_with_a_fault(raw, at, cut, put):
     """llhttp passes over LF before the request line, for one."""
     at %= len(raw) - 4
     raw = raw[:at] + put + raw[at + cut :]
+    assume(b"\r\n\r\n" in raw)
     agree(raw[: raw.index(b"\r\n\r\n") + 4])

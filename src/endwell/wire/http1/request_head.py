@@ -43,10 +43,13 @@ class RequestHead(MessageHead):
         minor: of the version: 0 or 1.
         length: Content-Length, None when none was given.
         chunked: whether the body comes in chunks.
+        keep_alive: whether the client wants the connection for another request, and may (RFC 9112 section 9.3). False
+            for CONNECT: what follows is the tunnel, or cannot be told from it.
+        expects: whether the client expects something (RFC 9110 section 10.1.1).
 
     """
 
-    __slots__ = ("chunked", "length", "method", "minor", "target")
+    __slots__ = ("chunked", "expects", "keep_alive", "length", "method", "minor", "target")
 
     def __init__(self, raw: bytes, lower: bytes, method: str, target: str, minor: int) -> None:
         self.raw = raw
@@ -58,6 +61,8 @@ class RequestHead(MessageHead):
         self.chunked = False
         self._pairs = None
         self._headers = None
+        self.keep_alive = method != "CONNECT" and self.persists(minor)
+        self.expects = minor == 1 and lower.find(b"\r\nexpect:") > 0
 
     @property
     def version(self) -> HttpVersion:
@@ -70,21 +75,12 @@ class RequestHead(MessageHead):
         return self.chunked or bool(self.length)
 
     @property
-    def keep_alive(self) -> bool:
-        """Whether the client wants the connection for another request, and may (RFC 9112 section 9.3).
-
-        False for CONNECT: what follows is the tunnel, or cannot be told from it.
-        """
-        return self.persists(self.minor) and self.method != "CONNECT"
-
-    @property
-    def expects(self) -> bool:
-        """Whether the client waits for 100 (Continue) (RFC 9110 section 10.1.1)."""
-        return (
-            self.minor == 1
-            and self.lower.find(b"\r\nexpect:") >= 0
-            and b"100-continue" in {e.strip(b" \t").lower() for e in b",".join(self.every(b"\r\nexpect:")).split(b",")}
-        )
+    def waits_for_continue(self) -> bool:
+        """Whether what the client expects is 100 (Continue) before it sends the body."""
+        if not self.expects:
+            return False
+        fields = b",".join(self.every(b"\r\nexpect:")).split(b",")
+        return b"100-continue" in {each.strip(b" \t").lower() for each in fields}
 
     @property
     def upgrade(self) -> bool:
