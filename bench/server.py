@@ -14,16 +14,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .certificates import make_certificates
+from .processes import free_ports, running
 from .workloads import SMALL_BODY, STREAM_BYTES
 
 HERE = Path(__file__).parent
-START_SECONDS = 10
 
 # nginx sends Server, Date, Content-Type, Content-Length and Connection by itself; these fifteen make it twenty.
 FIELDS = (
@@ -163,13 +162,13 @@ def running_servers(cpu: int | None) -> Iterator[Servers]:
         ca_file, certificate = make_certificates(folder)
         _write_files(folder / "files")
         names = ("http", "https", "http_close", "https_close", "hold")
-        ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         configuration = folder / "nginx.conf"
         configuration.write_text(_configuration(folder, spool, certificate, ports))
         command = [nginx, "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
-        stack.enter_context(_process("nginx", command, cpu, ports["http"]))
+        stack.enter_context(running("nginx", command, cpu, ports["http"]))
         hold = [sys.executable, str(HERE / "hold.py"), str(ports["hold"])]
-        stack.enter_context(_process("the holding server", hold, cpu, ports["hold"]))
+        stack.enter_context(running("the holding server", hold, cpu, ports["hold"]))
         yield Servers(ports, ca_file, _nginx_version(nginx))
 
 
@@ -190,14 +189,6 @@ def _write_files(folder: Path) -> None:
     with (folder / "100m").open("rb") as file:
         while file.read(1 << 20):
             pass  # so that the first client finds it in the page cache as the others do
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
 
 
 def _configuration(folder: Path, spool: Path, certificate: Path, ports: dict[str, int]) -> str:
@@ -223,41 +214,6 @@ def _loopback_addresses() -> list[str]:
     except OSError:
         pass  # a machine without IPv6
     return addresses
-
-
-@contextlib.contextmanager
-def _process(name: str, command: list[str], cpu: int | None, port: int) -> Iterator[None]:
-    def pin() -> None:
-        if cpu is not None:
-            os.sched_setaffinity(0, {cpu})
-
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=pin)  # noqa: PLW1509 - no threads here
-    try:
-        _wait_until_it_listens(name, process, port)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-
-
-def _wait_until_it_listens(name: str, process: subprocess.Popen[str], port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        if process.poll() is not None:
-            _, errors = process.communicate()
-            raise SystemExit(f"{name} ended at its start with status {process.returncode}:\n{errors}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise SystemExit(f"{name} does not listen on port {port} after {START_SECONDS} s") from None
-            time.sleep(0.02)
-        else:
-            return
 
 
 def _nginx_version(nginx: str) -> str:

@@ -101,7 +101,7 @@ from endwell.lifetime import CloseReport, ForkedError, LeakReport, WrongLoopErro
 if TYPE_CHECKING:
     from endwell.client.digest_auth import DigestAuthMiddleware
     from endwell.client.ratelimit import RateLimitMiddleware
-    from endwell.client.retry import RetryBudget, RetryMiddleware, RetryPolicy
+    from endwell.client.retry import RetryBudget, RetryEvent, RetryMiddleware, RetryPolicy
     from endwell.client.sse import EventSource, EventStreamError, ServerSentEvent, sse
     from endwell.http.chainmap import ChainMapProxy
     from endwell.http.disposition import (
@@ -194,6 +194,7 @@ __all__ = (
     "RequestInfo",
     "ResolveResult",
     "RetryBudget",
+    "RetryEvent",
     "RetryMiddleware",
     "RetryPolicy",
     "ServerConnectionError",
@@ -254,6 +255,7 @@ _LATER: Final = {
     "endwell.client.ratelimit": ("RateLimitMiddleware",),
     "endwell.client.retry": (
         "RetryBudget",
+        "RetryEvent",
         "RetryMiddleware",
         "RetryPolicy",
     ),

@@ -27,6 +27,7 @@ from endwell.testing.fixtures import (
 )
 from endwell.testing.plugin import (
     pytest_addoption,
+    pytest_configure,
     pytest_fixture_setup,
     pytest_generate_tests,
     pytest_pycollect_makeitem,
@@ -50,6 +51,7 @@ __all__ = (
     "loop_factory",
     "proactor_loop",
     "pytest_addoption",
+    "pytest_configure",
     "pytest_fixture_setup",
     "pytest_generate_tests",
     "pytest_pycollect_makeitem",

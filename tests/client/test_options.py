@@ -66,8 +66,10 @@ def test_limits_follow_their_arguments():
 
 
 def test_max_redirects_is_a_number():
-    with pytest.raises(TypeError, match="max_redirects"):
-        DEFAULTS.merged({"max_redirects": "3"})
+    for value in ("3", 3.0):
+        with pytest.raises(TypeError, match="max_redirects must be a whole number"):
+            DEFAULTS.merged({"max_redirects": value})
+    assert DEFAULTS.merged({"max_redirects": None}).max_redirects == 0, "no limit, as in aiohttp"
 
 
 @pytest.mark.parametrize(

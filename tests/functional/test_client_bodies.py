@@ -169,7 +169,51 @@ async def test_no_body(method: str) -> None:
         async with session.request(method, server.url("/echo")) as response:
             await response.read()
         request = server.requests[0]
-    assert (request.get("Content-Length"), request.get("Content-Type")) == ("0", None)
+    kind = "application/octet-stream" if method in ("POST", "PUT", "PATCH") else None  # as aiohttp has it
+    assert (request.get("Content-Length"), request.get("Content-Type")) == ("0", kind)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+@pytest.mark.parametrize("given", [{"skip_auto_headers": ["Content-Type"]}, {"headers": {"Content-Type": "a/b"}}])
+async def test_the_type_of_no_body(given: dict[str, Any], method: str) -> None:
+    async with EchoServer() as server, endwell.ClientSession() as session:
+        async with session.request(method, server.url("/echo"), **given) as response:
+            await response.read()
+        request = server.requests[0]
+    assert (request.get("Content-Length"), request.get("Content-Type")) == ("0", "a/b" if "headers" in given else None)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("given", [{"chunked": True}, {"headers": {"Transfer-Encoding": "chunked"}}])
+async def test_chunks_of_nothing(given: dict[str, Any], method: str) -> None:
+    """Who announces chunks sends the last one, or the peer waits for it."""
+    async with ScriptedPeer(answer_fine) as peer, endwell.ClientSession() as session:
+        for _ in range(2):
+            async with session.request(method, peer.url(), **given) as response:
+                assert response.status == 200
+        assert len(peer.connections) == 1
+    for request in peer.requests:
+        assert (request.get("Transfer-Encoding"), request.get("Content-Length")) == ("chunked", None)
+    assert bytes(peer.connections[0].received).count(b"\r\n\r\n0\r\n\r\n") == 2
+
+
+async def test_chunked_says_nothing_of_a_get_without_a_body() -> None:
+    async with ScriptedPeer(answer_fine) as peer, endwell.ClientSession() as session:
+        for _ in range(2):
+            async with session.get(peer.url(), chunked=True) as response:
+                assert response.status == 200
+    assert [request.get("Transfer-Encoding") for request in peer.requests] == [None, None]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_length_of_no_body(method: str) -> None:
+    """The peer would take the next request for the body that was announced."""
+    async with ScriptedPeer(answer_fine) as peer, endwell.ClientSession() as session:
+        with pytest.raises(ValueError, match="there is no body"):
+            await session.request(method, peer.url(), headers={"Content-Length": "5"})
+        async with session.request(method, peer.url(), headers={"Content-Length": "0"}) as response:
+            assert response.status == 200
+        assert len(peer.requests) == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])

@@ -9,6 +9,7 @@ import pytest
 from yarl import URL
 
 import endwell
+from tests.support.closing import until
 from tests.support.echo import EchoServer
 from tests.support.peer import PeerConnection, ScriptedPeer, answer_fine, answer_with, unix_path
 
@@ -265,14 +266,14 @@ async def test_bytes_after_an_early_answer_do_not_replace_it() -> None:
 
     async def early(conn: PeerConnection) -> None:
         await conn.read_head()
-        await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-        await asyncio.sleep(0.01)
-        await conn.send(b"stray")
+        await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", b"stray")
         await conn.closed_by_client()
 
     async with ScriptedPeer(early) as peer, endwell.ClientSession() as session:
         response = await session.post(peer.url(), data=body())
-        await asyncio.sleep(0.05)
+        connection = response.connection
+        assert connection is not None
+        await until(lambda: connection.reader.rest)  # the stray bytes are here
         assert await response.read() == b"hello"
         go_on.set()
         await response.wait_for_close()

@@ -15,23 +15,14 @@ import endwell
 from tests.support.closing import outcome, passes, resource_warnings, until
 from tests.support.contract import (
     MANNERS,
-    SITUATIONS,
     WITHOUT_FACE,
     WITHOUT_PEER,
-    WITHOUT_TLS,
     Situation,
     cancelled_at,
+    each,
     settled,
     staged,
 )
-
-CASES = [
-    pytest.param(situation, tls, id=f"{situation.__name__}{'-tls' if tls else ''}")
-    for situation in SITUATIONS
-    for tls in (False, True)
-    if not (tls and situation in WITHOUT_TLS)
-]
-each = pytest.mark.parametrize(("situation", "tls"), CASES)
 
 
 async def whole(subject: Any) -> None:
@@ -39,7 +30,7 @@ async def whole(subject: Any) -> None:
     await subject.close()
 
 
-@each
+@each()
 async def test_closed_twice(situation: Situation, tls: bool) -> None:
     async with staged("polite", tls=tls) as stage:
         subject = await situation(stage)
@@ -49,11 +40,8 @@ async def test_closed_twice(situation: Situation, tls: bool) -> None:
         assert stage.left() == []
 
 
-@each
-@pytest.mark.parametrize("manners", MANNERS)
+@each(*MANNERS)
 async def test_closed_with_such_a_peer(situation: Situation, tls: bool, manners: str) -> None:
-    if situation in WITHOUT_PEER and manners != "polite":
-        pytest.skip("it has no peer")
     async with staged(manners, tls=tls) as stage:
         subject = await situation(stage)
         stage.leaving.set()
@@ -64,10 +52,8 @@ async def test_closed_with_such_a_peer(situation: Situation, tls: bool, manners:
         assert stage.left() == []
 
 
-@each
+@each(without=WITHOUT_PEER)
 async def test_the_peer_goes_first(situation: Situation, tls: bool) -> None:
-    if situation in WITHOUT_PEER:
-        pytest.skip("it has no peer")
     async with staged("gone", tls=tls) as stage:
         subject = await situation(stage)
         stage.leaving.set()
@@ -77,11 +63,8 @@ async def test_the_peer_goes_first(situation: Situation, tls: bool) -> None:
         assert stage.left() == []
 
 
-@each
-@pytest.mark.parametrize("manners", ["polite", "silent"])
+@each("polite", "silent")
 async def test_cancelled_at_every_await(situation: Situation, tls: bool, manners: str) -> None:
-    if situation in WITHOUT_PEER and manners != "polite":
-        pytest.skip("it has no peer")
     for number in range(100):
         async with staged(manners, tls=tls) as stage:
             subject = await situation(stage)
@@ -107,10 +90,8 @@ async def test_cancelled_at_every_await(situation: Situation, tls: bool, manners
     pytest.fail("the closing never came to its end")
 
 
-@each
+@each(without=WITHOUT_FACE)
 async def test_its_owner_is_gone(situation: Situation, tls: bool) -> None:
-    if situation in WITHOUT_FACE:
-        pytest.skip("the user never holds it")
     async with staged("polite", tls=tls) as stage:
         with resource_warnings():
             subject: Any = await situation(stage)

@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import endwell
 from endwell.connection.http1 import ClientConnection
@@ -275,6 +277,24 @@ WITHOUT_PEER = (session_new, owned_task, resolver_threaded, resolver_async)
 WITHOUT_TLS = (*WITHOUT_PEER, connector_unix)
 WITHOUT_FACE = (connection_idle, connection_busy, resolver_threaded, resolver_async)
 """What no user holds, or what has no finaliser: a resolver is closed by its connector."""
+
+
+def each(*manners: str, without: Iterable[Situation] = ()) -> pytest.MarkDecorator:
+    """Parametrize a test by `situation` and `tls`, and by `manners` when some are given; impossible cases are left out.
+
+    What has no peer meets only the first of the manners.
+    """
+    cases = []
+    for situation in SITUATIONS:
+        if situation in without:
+            continue
+        for tls in (False,) if situation in WITHOUT_TLS else (False, True):
+            name = f"{situation.__name__}{'-tls' if tls else ''}"
+            met = manners[:1] if situation in WITHOUT_PEER else manners
+            cases += [pytest.param(situation, tls, each, id=f"{name}-{each}") for each in met]
+            if not manners:
+                cases.append(pytest.param(situation, tls, id=name))
+    return pytest.mark.parametrize(("situation", "tls", "manners") if manners else ("situation", "tls"), cases)
 
 
 @contextlib.asynccontextmanager

@@ -55,7 +55,7 @@ async def test_one_life(make: Callable[[], BaseTestServer]) -> None:
         assert server.runner is not None
         assert server.handler is server.runner.server
         assert server.make_url("/") == URL(f"http://127.0.0.1:{server.port}/")
-        assert repr(server.make_url("/")).removeprefix("URL(") not in ("", repr(server))
+        assert str(server.make_url("/")) in repr(server)
         assert await read(server.make_url("/")) == "hello from http"
     assert (server.started, server.closed, server.port) == (True, True, None)
     assert "closed" in repr(server)

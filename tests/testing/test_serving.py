@@ -43,7 +43,7 @@ async def stuck(*, allow_aborted: bool) -> None:
     async with ClientSession() as session:
         try:
             async with serving(handler, shutdown_timeout=0, allow_aborted=allow_aborted) as server:
-                asking = asyncio.create_task(session.request("GET", server.url)._coro)
+                asking = asyncio.create_task(session.get(server.url))
                 await began.wait()
         finally:
             async with await asking as response:

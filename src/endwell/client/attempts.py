@@ -136,9 +136,8 @@ def _repeatable(request: ClientRequest) -> bool:
 def _to_send_again(request: ClientRequest, exchange: ClientExchange, *, fresh: bool) -> bool:
     """Tell whether a request whose connection has died is sent again, silently; `fresh`: it was once already.
 
-    A connection that was kept may have died meanwhile. What was not sent at all is no replay (RFC 9110 section 9.2.2),
-    so it is sent again whatever its method, and as often as the pool has such a connection.
+    A connection that was kept may have died meanwhile; a new one that dies shows a peer in trouble. What was not sent
+    at all is no replay (RFC 9110 section 9.2.2): it goes out whatever its method, and as often as the pool has a
+    connection that turns out to be dead.
     """
-    if not exchange.reused:
-        return exchange.unsent and not fresh
-    return exchange.unsent or (not fresh and request.method in _IDEMPOTENT)
+    return exchange.reused and (exchange.unsent or (not fresh and request.method in _IDEMPOTENT))

@@ -52,11 +52,17 @@ class Times:
         self.rate = rate
         self.grace = grace
 
+    @property
+    def granularity(self) -> float:
+        """Seconds that a time may be overrun: a tenth of the shortest, half a second at most."""
+        return min(0.5, min(self.keepalive, self.head, self.body, self.send, self.linger) / 10)
+
 
 class ServedExchange(Protocol):
     """What a connection tells of the exchange it serves."""
 
     body: BodyStream | None
+    keep_alive: bool
 
     def reader_waits(self) -> None:
         """A task waits for the body."""

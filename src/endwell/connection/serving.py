@@ -240,7 +240,7 @@ class ServerConnection(Stream):
         exchange = self.exchange
         body = exchange.body if exchange is not None else None
         reader = self._reader
-        if body is None or body.ended or body.error is not None or reader is None:
+        if exchange is None or body is None or body.ended or body.error is not None or reader is None:
             return
         times = self._serving.times
         if not body.awaited:
@@ -248,13 +248,20 @@ class ServerConnection(Stream):
             self._expect(times.body)
             return
         if now - self._read_at >= times.body:
-            body.fail(self._serving.too_slow(f"no byte of the body came for {times.body} s"))
+            self._fail(exchange, self._serving.too_slow(f"no byte of the body came for {times.body} s"))
             return
         elapsed = now - self._began
         if times.rate and elapsed >= times.grace and body.received - self._measured < times.rate * elapsed:
-            body.fail(self._serving.too_slow(f"the body came slower than {times.rate} bytes a second"))
+            self._fail(exchange, self._serving.too_slow(f"the body came slower than {times.rate} bytes a second"))
             return
         self._expect(min(times.body - (now - self._read_at), times.grace or times.body))
+
+    def _fail(self, exchange: ServedExchange, error: Exception) -> None:
+        """End the body of a request, and the connection after its answer; what else comes is nobody's."""
+        exchange.keep_alive = False
+        if exchange.body is not None:
+            exchange.body.fail(error)
+        self.pause_reading()
 
     def _measure(self) -> None:
         """Begin to measure the rate anew: what was held up by us is not the client's fault."""
@@ -330,10 +337,10 @@ class ServerConnection(Stream):
         try:
             pieces = reader.feed(data)
         except ProtocolError as error:
-            if body is None or body.error is not None:
+            if exchange is None:
                 self.leave()
             else:
-                body.fail(error)
+                self._fail(exchange, error)
             return
         if body is not None:
             body.feed(pieces)

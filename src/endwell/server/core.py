@@ -13,6 +13,7 @@ from endwell.connection.serving import ServerConnection, peer_of
 from endwell.http import hdrs
 from endwell.http.codings import Decoder, MissingCodingError, UnknownCodingError, make_decoder
 from endwell.lifetime import Deadlines, Origin, Owner, Starter, State, guard
+from endwell.lifetime.deadline import GRANULARITY
 from endwell.lifetime.tasks import retrieve, spawn
 from endwell.server.exchange import Exchange
 from endwell.server.handler import serve
@@ -94,7 +95,7 @@ class ServerCore(Owner):
         self.face: object = None
         self.has_prepare_hooks = False
         self.heads: dict[bytes, RequestHead] = {}
-        self.watch: Deadlines[ServerConnection] = Deadlines(loop)
+        self.watch: Deadlines[ServerConnection] = Deadlines(loop, max(GRANULARITY, self.times.granularity))
         self.connections: dict[ServerConnection, None] = {}
         self.served = 0
         self.starter = Starter(self)

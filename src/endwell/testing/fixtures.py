@@ -84,18 +84,19 @@ def loop_factories(config: pytest.Config) -> dict[str, LoopFactory]:
         pytest.UsageError: a name that there is not, or uvloop when it is not installed.
 
     """
-    known: dict[str, LoopFactory] = {"pyloop": asyncio.new_event_loop}
-    try:
-        import uvloop
-    except ImportError:
-        pass
-    else:
-        known["uvloop"] = uvloop.new_event_loop
     asked = str(config.getoption("--aiohttp-loop"))
+    known: dict[str, LoopFactory] = {"pyloop": asyncio.new_event_loop}
+    if asked != "pyloop":
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            known["uvloop"] = uvloop.new_event_loop
     names = list(known) if asked == "all" else [name.strip() for name in asked.split(",")]
     for name in names:
         if name not in known:
-            message = f"--aiohttp-loop={asked}: there is no loop {name!r}, only {', '.join(known)} and all"
+            message = f"--aiohttp-loop={asked}: there is no loop {name!r} here, only {', '.join(known)} and all"
             raise pytest.UsageError(message)
     return {name: known[name] for name in names}
 

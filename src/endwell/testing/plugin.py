@@ -22,6 +22,7 @@ from endwell.testing.loops import show_warning
 
 __all__ = (
     "pytest_addoption",
+    "pytest_configure",
     "pytest_fixture_setup",
     "pytest_generate_tests",
     "pytest_pycollect_makeitem",
@@ -30,6 +31,7 @@ __all__ = (
 
 _OTHERS: Final = frozenset({"anyio", "asyncio", "tornado", "trio", "twisted"})
 _AUTO_MODES: Final = (("asyncio", "asyncio_mode"), ("anyio", "anyio_mode"))
+_ENDED: Final = object()
 _NEVER_AWAITED: Final = r"coroutine .* was never awaited"
 
 
@@ -45,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     except ValueError as error:
         message = f"endwell.pytest_plugin and aiohttp.pytest_plugin can't be loaded together: {error}"
         raise pytest.UsageError(message) from error
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """See pytest: a loop that there is not is told before anything is collected."""
+    loop_factories(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -121,23 +128,19 @@ def _generator_fixture(
 ) -> Callable[..., Iterator[Any]]:
     def run(**kwargs: Any) -> Iterator[Any]:
         generator = function(**kwargs)
-        try:
-            value = loop.run_until_complete(_next(generator))
-        except StopAsyncIteration:
+        value = loop.run_until_complete(_next(generator))
+        if value is _ENDED:
             pytest.fail(f"the fixture {function.__name__} did not yield a value", pytrace=False)
         yield value
-        try:
-            loop.run_until_complete(_next(generator))
-        except StopAsyncIteration:
-            return
-        loop.run_until_complete(generator.aclose())
-        pytest.fail(f"the fixture {function.__name__} yields more than once", pytrace=False)
+        if loop.run_until_complete(_next(generator)) is not _ENDED:
+            loop.run_until_complete(generator.aclose())
+            pytest.fail(f"the fixture {function.__name__} yields more than once", pytrace=False)
 
     return run
 
 
 async def _next(generator: AsyncGenerator[Any, None]) -> Any:
-    return await anext(generator)
+    return await anext(generator, _ENDED)
 
 
 @pytest.hookimpl(tryfirst=True)
