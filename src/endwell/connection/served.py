@@ -59,9 +59,12 @@ class Times:
 
 
 class ServedExchange(Protocol):
-    """What a connection tells of the exchange it serves."""
+    """What a connection tells of the exchange it serves.
 
-    body: BodyStream | None
+    `incoming` is the stream of the body, None when there is no body or all of it came with the head.
+    """
+
+    incoming: BodyStream | None
     keep_alive: bool
 
     def reader_waits(self) -> None:
@@ -86,8 +89,13 @@ class Serving(Protocol):
     def decoder(self, head: RequestHead) -> Decoder | None:
         """Give what undoes the content coding of a request's body."""
 
-    def begin(self, connection: ServerConnection, head: RequestHead, body: BodyStream | None) -> None:
-        """Serve one request; the connection is told when that is over, perhaps before this returns."""
+    def begin(
+        self, connection: ServerConnection, head: RequestHead, incoming: BodyStream | None, whole: bytes
+    ) -> None:
+        """Serve one request; the connection is told when that is over, perhaps before this returns.
+
+        `whole` is a body that has come whole, ``b""`` when there is none or it comes as a stream.
+        """
 
     def refuse(self, connection: ServerConnection, error: ProtocolError) -> bytes:
         """Give the answer to what is no request."""

@@ -108,7 +108,7 @@ class ServerConnection(Stream):
             self._mode = _BUSY
             self.served += 1
             self._inside = True
-            serving.begin(self, head, None)
+            serving.begin(self, head, None, b"")
             self._inside = False
             if self._mode is _BUSY:
                 self.due = NEVER
@@ -238,7 +238,7 @@ class ServerConnection(Stream):
     def _check_body(self, now: float) -> None:
         """End a body that does not come, or not fast enough, while somebody waits for it."""
         exchange = self.exchange
-        body = exchange.body if exchange is not None else None
+        body = exchange.incoming if exchange is not None else None
         reader = self._reader
         if exchange is None or body is None or body.ended or body.error is not None or reader is None:
             return
@@ -259,16 +259,16 @@ class ServerConnection(Stream):
     def _fail(self, exchange: ServedExchange, error: Exception) -> None:
         """End the body of a request, and the connection after its answer; what else comes is nobody's."""
         exchange.keep_alive = False
-        if exchange.body is not None:
-            exchange.body.fail(error)
+        if exchange.incoming is not None:
+            exchange.incoming.fail(error)
         self.pause_reading()
 
     def _measure(self) -> None:
         """Begin to measure the rate anew: what was held up by us is not the client's fault."""
         exchange = self.exchange
-        if exchange is not None and exchange.body is not None:
+        if exchange is not None and exchange.incoming is not None:
             self._began = self._read_at = self.loop.time()
-            self._measured = exchange.body.received
+            self._measured = exchange.incoming.received
 
     # Reading
 
@@ -277,7 +277,7 @@ class ServerConnection(Stream):
         serving = self._serving
         reader = self._reader
         if reader is None:
-            reader = self._reader = RequestReader(serving.limits)
+            reader = self._reader = RequestReader(serving.limits, serving.heads)
         while data:
             if self._writable is not None:
                 self._hold(data)
@@ -294,7 +294,7 @@ class ServerConnection(Stream):
                     self._mode = _HEAD
                     self._expect(serving.times.head)
                 return
-            self._serve(head, pieces, whole=data)
+            self._serve(head, pieces)
             if self._mode is not _IDLE:
                 if self._mode is _BUSY and reader.phase is _ENDED:
                     self.due = NEVER
@@ -303,26 +303,28 @@ class ServerConnection(Stream):
                 return
             data, self._held = self._held, b""
 
-    def _serve(self, head: RequestHead, pieces: list[bytes], whole: bytes) -> None:
+    def _serve(self, head: RequestHead, pieces: list[bytes]) -> None:
         """Begin the exchange of a request whose head is there, with what has come of its body."""
         serving = self._serving
         reader = self._reader
         assert reader is not None
-        body = None
+        incoming, whole = None, b""
         if head.has_body:
-            body = BodyStream(self.loop, self, serving.read_bufsize, serving.decoder(head))
-            body.feed(pieces)
-            if reader.phase is _ENDED:
-                body.end()
+            decoder = serving.decoder(head)
+            if decoder is None and reader.phase is _ENDED:
+                whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             else:
-                self._began = self._read_at = self.loop.time()
-                self._measured = body.received
-        elif head.raw == whole:
-            remember(serving.heads, head)
+                incoming = BodyStream(self.loop, self, serving.read_bufsize, decoder)
+                incoming.feed(pieces)
+                if reader.phase is _ENDED:
+                    incoming.end()
+                else:
+                    self._began = self._read_at = self.loop.time()
+                    self._measured = incoming.received
         self._mode = _BUSY
         self.served += 1
         self._inside = True
-        serving.begin(self, head, body)
+        serving.begin(self, head, incoming, whole)
         self._inside = False
 
     def _feed_body(self, data: bytes) -> None:
@@ -332,7 +334,7 @@ class ServerConnection(Stream):
             self._hold(data)
             return
         exchange = self.exchange
-        body = exchange.body if exchange is not None else None
+        body = exchange.incoming if exchange is not None else None
         self._read_at = self.loop.time()
         try:
             pieces = reader.feed(data)
@@ -397,7 +399,7 @@ class ServerConnection(Stream):
         return reader.phase is _ENDED
 
     def _fail_body(self, exchange: ServedExchange, exc: Exception | None) -> None:
-        body = exchange.body
+        body = exchange.incoming
         if body is None or body.ended or body.error is not None:
             return
         try:
@@ -416,18 +418,6 @@ class ServerConnection(Stream):
             self.close()
         elif self.exchange is not None:
             self.exchange.stop()
-
-
-def remember(heads: dict[bytes, RequestHead], head: RequestHead) -> None:
-    """Keep a head, for the many requests of a client that are alike to the byte; bounded in number and size."""
-    if len(head.raw) <= _KEPT_SIZE:
-        if len(heads) >= _KEPT:
-            heads.clear()
-        heads[head.raw] = head
-
-
-_KEPT: Final = 512
-_KEPT_SIZE: Final = 1024
 
 
 def peer_of(connection: Stream) -> str:

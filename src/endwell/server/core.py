@@ -146,9 +146,11 @@ class ServerCore(Owner):
         """See `Serving.lost`."""
         self.connections.pop(connection, None)
 
-    def begin(self, connection: ServerConnection, head: RequestHead, body: BodyStream | None) -> None:
+    def begin(
+        self, connection: ServerConnection, head: RequestHead, incoming: BodyStream | None, whole: bytes
+    ) -> None:
         """See `Serving.begin`."""
-        exchange = Exchange(self, connection, head, body)
+        exchange = Exchange(self, connection, head, incoming, whole)
         connection.exchange = exchange
         self.served += 1
         task = self.starter.start(serve(self, exchange), _HERE)

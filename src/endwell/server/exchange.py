@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from endwell.connection.body import BodyStream
 from endwell.connection.serving import peer_of
 from endwell.connection.writer import BodyWriter
 from endwell.lifetime import NEVER, Origin, caller
 
 if TYPE_CHECKING:
-    from endwell.connection.body import BodyStream
     from endwell.connection.serving import ServerConnection
     from endwell.server.core import ServerCore
     from endwell.wire.http1.request_head import RequestHead
@@ -50,15 +50,30 @@ class Exchange:
     _stopping = False
 
     def __init__(
-        self, owner: ServerCore, connection: ServerConnection, head: RequestHead, body: BodyStream | None
+        self,
+        owner: ServerCore,
+        connection: ServerConnection,
+        head: RequestHead,
+        incoming: BodyStream | None,
+        whole: bytes,
     ) -> None:
         self.owner = owner
         self.connection = connection
         self.head = head
-        self.body = body
+        self.incoming = incoming
+        self.whole = whole
         self.keep_alive = head.keep_alive
 
     # What request and response use
+
+    @property
+    def body(self) -> BodyStream | None:
+        """See `RequestExchange.body`."""
+        if self.incoming is None and self.whole:
+            self.incoming = BodyStream(self.owner.loop, None, len(self.whole))
+            self.incoming.feed([self.whole])
+            self.incoming.end()
+        return self.incoming
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -27,7 +27,6 @@ from endwell.server.whole import Response
 from endwell.wire.http1 import ProtocolError, TruncatedError
 
 if TYPE_CHECKING:
-    from endwell.connection.body import BodyStream
     from endwell.connection.serving import ServerConnection
     from endwell.server.core import ServerCore
     from endwell.server.exchange import Exchange
@@ -59,8 +58,12 @@ async def serve(core: ServerCore, exchange: Exchange) -> None:
         except asyncio.CancelledError as cancelled:
             response = await _cancelled(core, exchange, request, cancelled)
     finally:
-        if exchange.body is not None:
-            _end_body(exchange.body, request)
+        if request._form is not None:
+            request._release_files()
+        incoming = exchange.incoming
+        if incoming is not None and not incoming.ended:
+            message = "The request is over: its body can be read only while its handler runs"
+            incoming.fail(PayloadAccessError(message))
         if exchange.asker is not None:
             core.work_ended(exchange)
         connection = exchange.connection
@@ -185,14 +188,6 @@ async def _cancelled(
     if ours:
         raise cancelled
     return response
-
-
-def _end_body(body: BodyStream, request: BaseRequest) -> None:
-    """Let nobody read on in the body of a request that is over, and close the files that it has brought."""
-    if request._form is not None:
-        request._release_files()
-    if not body.ended:
-        body.fail(PayloadAccessError("The request is over: its body can be read only while its handler runs"))
 
 
 def _log_access(core: ServerCore, exchange: Exchange, request: BaseRequest, response: StreamResponse) -> None:

@@ -333,7 +333,10 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
 
         """
         if self._body is None:
-            if not self.body_exists:
+            whole = self._exchange.whole
+            if whole and self._content is None and len(whole) <= (self._client_max_size or len(whole)):
+                self._body = whole
+            elif not self.body_exists:
                 self._body = b""
             else:
                 from endwell.server.request_body import read_body

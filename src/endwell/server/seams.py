@@ -25,7 +25,7 @@ class RequestExchange(Protocol):
 
     Attributes:
         head: the head of the request.
-        body: what comes of the request's body, None when it has none.
+        whole: the body, when all of it came with the head and it has no coding; else, or without one, ``b""``.
         keep_alive: whether the connection can serve another request after this one; when False the response says
             ``Connection: close``. May be set to False, never back.
         started: the head of the final response was handed to the transport.
@@ -37,11 +37,15 @@ class RequestExchange(Protocol):
     """
 
     head: RequestHead
-    body: BodyStream | None
+    whole: bytes
     keep_alive: bool
     started: bool
     status: int
     writer: AbstractStreamWriter | None
+
+    @property
+    def body(self) -> BodyStream | None:
+        """What comes of the body, None when the request has none."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

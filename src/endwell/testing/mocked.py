@@ -89,6 +89,7 @@ class MockedExchange:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.head = head
+        self.whole = b""
         self.body = body
         self.keep_alive = head.keep_alive
         self.started = False

@@ -3,6 +3,11 @@
 A file is sent from where it stood when its payload was first asked for its size or written, and a file that can seek
 is sent from there again (redirects, retries). `close()` closes the file, as aiohttp's does: a file belongs to the
 request it was given to. BytesIO stays open.
+
+Reads go through the event loop's default executor. Its threads are the loop's, not a session's: they wait there for the
+next that needs one, and end with the loop (`asyncio.run` and `Runner` join them). A thread cannot be stopped in a read.
+So a session that closes does not wait for one (closing.md C6 is kept: a thread holds nothing of the session, and what
+it reads goes nowhere); the call that gave the file does, and closes the file after it.
 """
 
 import asyncio

@@ -23,10 +23,17 @@ _CHUNKED: Final = Phase.CHUNKED
 _ENDED: Final = Phase.ENDED
 
 _CHECKED_AT_ONCE: Final = 32
+_KEPT: Final = 512
+_KEPT_SIZE: Final = 1024
 
 
 class RequestReader:
     """One connection's requests, one after the other.
+
+    Args:
+        limits: how much of a head a peer may send.
+        heads: heads by their bytes, kept for the many requests of a client that are alike to the byte; readers with
+            the same limits may share them. Bounded here in number and size.
 
     Attributes:
         head: the head of the request, None until it is there.
@@ -38,12 +45,13 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_buffer", "_checked", "_chunks", "_empty_lines", "_left", "_limits", "_line", "_number", "_searched",
+        "_buffer", "_checked", "_chunks", "_empty_lines", "_heads", "_left", "_limits", "_line", "_number", "_searched",
         "head", "phase", "rest", "trailers",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, heads: dict[bytes, RequestHead] | None = None) -> None:
         self._limits = limits
+        self._heads = {} if heads is None else heads
         self.phase = _HEAD
         self.head: RequestHead | None = None
         self.rest: bytes | bytearray = b""
@@ -150,8 +158,19 @@ class RequestReader:
         if end == 3:
             return self._feed_part_of_head(data) if data else []
         if end == len(data):
-            return self._take_head(parse_request_head(data, self._limits), b"")
-        return self._take_head(parse_request_head(data[:end], self._limits), data[end:])
+            return self._take_head(self._parse(data), b"")
+        return self._take_head(self._parse(data[:end]), data[end:])
+
+    def _parse(self, raw: bytes) -> RequestHead:
+        """Give the head; one that is known by its bytes need not be looked at again."""
+        head = self._heads.get(raw)
+        if head is None:
+            head = parse_request_head(raw, self._limits)
+            if len(raw) <= _KEPT_SIZE:
+                if len(self._heads) >= _KEPT:
+                    self._heads.clear()
+                self._heads[raw] = head
+        return head
 
     def _feed_part_of_head(self, data: bytes) -> list[bytes]:
         """Keep what came until the head is whole."""
