@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from multidict import CIMultiDict
 
 from endwell.http import hdrs
+from endwell.http.json_text import to_json
 from endwell.http.payload import PAYLOAD_REGISTRY, BytesPayload, Payload, get_payload
 from endwell.http.payload import LookupError as NoPayloadError
+from endwell.http.typedefs import DEFAULT_JSON_ENCODER
 
 if TYPE_CHECKING:
     from endwell.client.exchange import ClientExchange
@@ -200,7 +202,8 @@ def outgoing_of(options: RequestOptions, session: ClientSession) -> Outgoing | N
     if session._json_serialize_bytes is not None:
         data = session._json_serialize_bytes(options.json)
     else:
-        data = session._json_serialize(options.json).encode("utf-8")
+        serialize = session._json_serialize
+        data = (to_json if serialize is DEFAULT_JSON_ENCODER else serialize)(options.json).encode("utf-8")
     if len(data) <= _AT_ONCE and not options.compress and not options.chunked:
         return Outgoing(data, None, "application/json")
     return Outgoing.of(BytesPayload(data, content_type="application/json"), options)

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from endwell.http import hdrs
 from endwell.http.codings import make_encoder
 from endwell.http.fields import check_text
+from endwell.http.json_text import to_json
 from endwell.http.mediatype import DEFAULT_TYPE
 from endwell.http.payload import PAYLOAD_REGISTRY, Payload
 from endwell.http.payload import LookupError as PayloadLookupError
@@ -37,6 +38,9 @@ _JSON_TEXT_TYPE: Final = "application/json; charset=utf-8"
 
 _COPIED_MAX: Final = 256 * 1024
 """Bytes of a body that are copied behind its head; a larger one is handed to the transport as it is."""
+
+_IN_EXECUTOR: Final = 4096
+"""Bytes of a body that are compressed at once; a larger one is compressed in an executor."""
 
 _LEADS_MAX: Final = 512
 _leads: Final[dict[tuple[int, str | None], bytes]] = {}
@@ -75,7 +79,7 @@ class Response(StreamResponse):
     _coded: bytes | None = None
     _held: bytes | None = None
     _length: int | None = None
-    _zlib_executor_size: int = 4096
+    _zlib_executor_size: int = _IN_EXECUTOR
     _zlib_executor: Executor | None = None
     _overridden: bool = False
 
@@ -96,7 +100,7 @@ class Response(StreamResponse):
         headers: LooseHeaders | None = None,
         content_type: str | None = None,
         charset: str | None = None,
-        zlib_executor_size: int | None = None,
+        zlib_executor_size: int = _IN_EXECUTOR,
         zlib_executor: Executor | None = None,
     ) -> None:
         if status.__class__ is int and status == 200 and reason is None:
@@ -127,7 +131,7 @@ class Response(StreamResponse):
                 self._set_type_field(content_type)
             if body is not None:
                 self.body = body
-        if zlib_executor_size is not None:
+        if zlib_executor_size != _IN_EXECUTOR:
             self._zlib_executor_size = zlib_executor_size
         if zlib_executor is not None:
             self._zlib_executor = zlib_executor
@@ -451,7 +455,7 @@ def json_response(
         if text or body:
             message = "Give one of data, text and body"
             raise ValueError(message)
-        text = dumps(data)
+        text = to_json(data) if dumps is json.dumps else dumps(data)
     return Response(text=text, body=body, status=status, reason=reason, headers=headers, content_type=content_type)
 
 

@@ -365,3 +365,70 @@ words = st.sampled_from([
 @example(CHUNKED, b"0\r\nA: " + b"x" * 27 + b"\r\n\r\n", list(range(300)), Limits(40, 30, 3))
 def test_any_bytes_in_any_split_give_the_same(start, data, places, limits):
     assert read_requests(cut(start + data, places), limits) == read_requests([start + data], limits)
+
+
+# Heads that are known
+
+
+LINES = (
+    b"GET / HTTP/1.1", b"GET /a?b=c%20d HTTP/1.1", b"POST /a HTTP/1.1", b"HEAD //x HTTP/1.1", b"GET / HTTP/1.0",
+    b"GET http://b/ HTTP/1.1", b"OPTIONS * HTTP/1.1", b"CONNECT a:1 HTTP/1.1", b"CONNECT / HTTP/1.1",
+    b"get / HTTP/1.1",
+    b"GET /\xff HTTP/1.1", b"GET / a HTTP/1.1", b"GET /\x01 HTTP/1.1", b"GET / HTTP/1.2", b"GET  / HTTP/1.1",
+    b"GET /" + b"a" * 60 + b" HTTP/1.1", b"X" * 65 + b" / HTTP/1.1",
+)  # fmt: skip
+FIELDS = (
+    b"Host: a\r\n", b"Host: a\r\nConnection: close\r\n", b"Host: a\r\nConnection: keep-alive\r\n", b"", b"Host: a b\r\n",
+    b"Host: a\r\nExpect: 100-continue\r\n", b"Host: a\r\nUpgrade: x\r\nConnection: upgrade\r\n", b"Host: a\r\nx : y\r\n",
+    b"Host: a\r\nContent-Length: 0\r\n", b"Host: a\r\nTransfer-Encoding: gzip\r\n", b"Host: a\r\nhost: a\r\n",
+)  # fmt: skip
+
+
+def one_head(reader: RequestReader, raw: bytes):
+    try:
+        reader.feed(raw)
+    except ProtocolError as error:
+        return error.status
+    head = reader.head
+    assert head is not None
+    return (
+        *(head.raw, head.lower, head.method, head.target, head.minor, head.length, head.chunked, head.keep_alive),
+        *(
+            head.expects,
+            head.waits_for_continue,
+            head.upgrade,
+            head.host,
+            head.raw_headers,
+            tuple(head.headers.items()),
+        ),
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(FIELDS)), max_size=12))
+@example([(LINES[0], FIELDS[0]), (LINES[8], FIELDS[0])])
+@example([(LINES[2], FIELDS[5]), (LINES[4], FIELDS[5]), (LINES[2], FIELDS[5]), (LINES[2], FIELDS[5])])
+def test_a_head_of_which_parts_are_known_is_read_as_one_that_is_not(heads):
+    limits = Limits(line_size=64)
+    known: dict[bytes, object] = {}
+    sharing = RequestReader(limits, known)
+    for line, fields in heads:
+        raw = line + b"\r\n" + fields + b"\r\n"
+        alone = one_head(RequestReader(limits), raw)
+        assert one_head(sharing, raw) == alone
+        if isinstance(alone, tuple):
+            sharing.next()
+        else:
+            sharing = RequestReader(limits, known)
+
+
+def test_what_is_known_is_bounded():
+    known: dict[bytes, object] = {}
+    reader = RequestReader(Limits(), known)
+    for number in range(2000):
+        raw = b"GET /%d HTTP/1.1\r\nHost: a%d\r\n\r\n" % (number, number)
+        for _ in range(3):
+            reader.feed(raw)
+            reader.next()
+    reader.feed(b"GET / HTTP/1.1\r\nHost: a\r\nCookie: " + b"x" * 2000 + b"\r\n\r\n")
+    assert len(known) <= 513
+    assert max(map(len, known)) < 1100

@@ -85,7 +85,7 @@ class ChunkedDecoder:
         expected = b"\r\n"[2 - self._left :]
         got = data[position : position + len(expected)]
         if got != expected[: len(got)]:
-            message = f"A chunk is not followed by CRLF but by {got!r}"
+            message = f"A chunk is not followed by CRLF: {got!r}"
             raise ProtocolError(message, "body")
         self._left -= len(got)
         return position + len(got)

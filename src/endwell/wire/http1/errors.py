@@ -6,6 +6,7 @@ __all__ = ("ProtocolError", "TruncatedError")
 class ProtocolError(Exception):
     """The peer sent something that is not HTTP/1.1, or more of it than the limits allow.
 
+    What the peer of a server sent stands in the message behind ``": "``, so that a log can leave it out.
     `phase` is ``"head"`` or ``"body"``; `status` is what a server answers (400, 413, 414, 431, 501 or 505).
     """
 

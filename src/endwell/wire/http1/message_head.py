@@ -99,6 +99,6 @@ def read_length(value: bytes) -> int:
     value = value.strip(b" \t")
     digits = value.lstrip(b"0")  # int() refuses thousands of digits, zeros too
     if not value.isdigit() or len(digits) > 19 or (length := int(digits or b"0")) > _MAX_LENGTH:
-        message = f"Bad Content-Length {value[:40]!r}"
+        message = f"Bad Content-Length: {value[:40]!r}"
         raise ProtocolError(message)
     return length

@@ -64,6 +64,22 @@ class RequestHead(MessageHead):
         self.keep_alive = method != "CONNECT" and self.persists(minor)
         self.expects = minor == 1 and lower.find(b"\r\nexpect:") > 0
 
+    def like(self, raw: bytes, method: str, target: str) -> RequestHead:
+        """Give the head of a request with the same fields and the same version, and another request line."""
+        head = RequestHead.__new__(RequestHead)
+        head.raw = raw
+        head.lower = raw.lower()
+        head.method = method
+        head.target = target
+        head.minor = self.minor
+        head.length = self.length
+        head.chunked = self.chunked
+        head.keep_alive = self.keep_alive
+        head.expects = self.expects
+        head._pairs = self._pairs
+        head._headers = self._headers
+        return head
+
     @property
     def version(self) -> HttpVersion:
         """The version of HTTP."""
@@ -205,12 +221,12 @@ def _check_codings(head: RequestHead) -> None:
         return
     shown = b", ".join(codings)[:80].decode("latin-1")
     if any(_CODING_NAME.fullmatch(coding) is None for coding in codings):
-        message = f"Bad Transfer-Encoding {shown!r}"
+        message = f"Bad Transfer-Encoding: {shown!r}"
         raise ProtocolError(message)
     if codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
-        message = f"Transfer-Encoding {shown!r} does not end in 'chunked', once: the end of the body cannot be told"
+        message = f"Transfer-Encoding does not end in 'chunked', once; where the body ends cannot be told: {shown!r}"
         raise ProtocolError(message)
-    message = f"Transfer-Encoding {shown!r} is not understood; only 'chunked' is"
+    message = f"Transfer-Encoding is not understood, only 'chunked' is: {shown!r}"
     raise ProtocolError(message, status=501)
 
 

@@ -133,7 +133,7 @@ def check_authority(authority: str) -> bool:
         raise ProtocolError(message)
     literal, name, port = found.groups()
     if port and not 0 < int(port) < 65536:
-        message = f"The port {port} is not one (1 to 65535)"
+        message = f"Not a port from 1 to 65535: {port}"
         raise ProtocolError(message)
     if literal is not None:
         _check_literal(literal)

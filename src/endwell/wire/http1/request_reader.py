@@ -6,6 +6,7 @@ it puts nothing right: what has no single reading is refused, with the status to
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from endwell.wire.http1.chunked import ChunkedDecoder
@@ -22,6 +23,7 @@ _LENGTH: Final = Phase.LENGTH
 _CHUNKED: Final = Phase.CHUNKED
 _ENDED: Final = Phase.ENDED
 
+_PLAIN_LINE: Final = re.compile(rb"(?!CONNECT )([A-Z]{1,20}) (/[!-~]*) HTTP/1\.1")
 _CHECKED_AT_ONCE: Final = 32
 _KEPT: Final = 512
 _KEPT_SIZE: Final = 1024
@@ -32,8 +34,8 @@ class RequestReader:
 
     Args:
         limits: how much of a head a peer may send.
-        heads: heads by their bytes, kept for the many requests of a client that are alike to the byte; readers with
-            the same limits may share them. Bounded here in number and size.
+        heads: heads by their bytes, and by the bytes of their fields: most requests of a client are alike but for the
+            first line. Readers with the same limits may share them. Bounded here in number and size.
 
     Attributes:
         head: the head of the request, None until it is there.
@@ -45,13 +47,14 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_buffer", "_checked", "_chunks", "_empty_lines", "_heads", "_left", "_limits", "_line", "_number", "_searched",
-        "head", "phase", "rest", "trailers",
+        "_buffer", "_checked", "_chunks", "_empty_lines", "_heads", "_last", "_left", "_limits", "_line", "_number",
+        "_searched", "head", "phase", "rest", "trailers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, heads: dict[bytes, RequestHead] | None = None) -> None:
         self._limits = limits
         self._heads = {} if heads is None else heads
+        self._last = b""
         self.phase = _HEAD
         self.head: RequestHead | None = None
         self.rest: bytes | bytearray = b""
@@ -162,14 +165,29 @@ class RequestReader:
         return self._take_head(self._parse(data[:end]), data[end:])
 
     def _parse(self, raw: bytes) -> RequestHead:
-        """Give the head; one that is known by its bytes need not be looked at again."""
-        head = self._heads.get(raw)
-        if head is None:
+        """Give the head. A client's heads differ in their first line at most: what is known is not looked at again."""
+        heads = self._heads
+        head = heads.get(raw)
+        if head is not None:
+            return head
+        end = raw.find(b"\r\n")
+        fields = raw[end:]
+        line = _PLAIN_LINE.fullmatch(raw, 0, end) if end <= self._limits.line_size else None
+        known = heads.get(fields) if line is not None else None
+        if known is not None and line is not None:
+            head = known.like(raw, line[1].decode(), line[2].decode())
+            if raw != self._last:
+                self._last = raw
+                return head
+        else:
             head = parse_request_head(raw, self._limits)
-            if len(raw) <= _KEPT_SIZE:
-                if len(self._heads) >= _KEPT:
-                    self._heads.clear()
-                self._heads[raw] = head
+            if line is None:
+                return head
+            raw = fields
+        if len(raw) <= _KEPT_SIZE:
+            if len(heads) >= _KEPT:
+                heads.clear()
+            heads[raw] = head
         return head
 
     def _feed_part_of_head(self, data: bytes) -> list[bytes]:
