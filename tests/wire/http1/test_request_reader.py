@@ -378,9 +378,10 @@ LINES = (
     b"GET /" + b"a" * 60 + b" HTTP/1.1", b"X" * 65 + b" / HTTP/1.1",
 )  # fmt: skip
 FIELDS = (
-    b"Host: a\r\n", b"Host: a\r\nConnection: close\r\n", b"Host: a\r\nConnection: keep-alive\r\n", b"", b"Host: a b\r\n",
-    b"Host: a\r\nExpect: 100-continue\r\n", b"Host: a\r\nUpgrade: x\r\nConnection: upgrade\r\n", b"Host: a\r\nx : y\r\n",
-    b"Host: a\r\nContent-Length: 0\r\n", b"Host: a\r\nTransfer-Encoding: gzip\r\n", b"Host: a\r\nhost: a\r\n",
+    b"", b"Host: a\r\n", b"Host: a b\r\n", b"Host: a\r\nhost: a\r\n", b"Host: a\r\nx : y\r\n",
+    b"Host: a\r\nConnection: close\r\n", b"Host: a\r\nConnection: keep-alive\r\n",
+    b"Host: a\r\nExpect: 100-continue\r\n", b"Host: a\r\nUpgrade: x\r\nConnection: upgrade\r\n",
+    b"Host: a\r\nContent-Length: 0\r\n", b"Host: a\r\nTransfer-Encoding: gzip\r\n",
 )  # fmt: skip
 
 
