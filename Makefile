@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench bench-short clean
+.PHONY: demo test lint bench bench-clients bench-servers bench-short clean
 
 demo: $(BIN)/installed
 	$(BIN)/python examples/demo.py
@@ -15,14 +15,21 @@ lint: $(BIN)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench:
+bench: bench-clients
+	$(MAKE) bench-servers
+
+bench-clients:
 	bench/setup.sh && bench/.venv/bin/python -m bench
+
+bench-servers:
+	bench/setup.sh servers && bench/servers/.venv/bin/python -m bench --servers
 
 bench-short:
 	bench/setup.sh && bench/.venv/bin/python -m bench --short
+	bench/setup.sh servers && bench/servers/.venv/bin/python -m bench --servers --short
 
 clean:
-	rm -rf .venv bench/.venv build demo-out
+	rm -rf .venv bench/.venv bench/servers/.venv build demo-out
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

@@ -12,54 +12,66 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import ab, chart, peers, report, workloads
-from .peers import Peer
-from .rows import BASE, SUBJECT
-from .runner import choose_cpus, run_rounds
-from .server import running_servers
-from .workloads import Workload
+from . import ab, output
+from .client_suite import CLIENTS
+from .rows import SUBJECT
+from .runner import run_rounds
+from .servers.suite import SERVERS
+from .suite import Ready, Suite
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, help="how often each measurement is made (default 5, short 3)")
-    parser.add_argument("--clients", help=f"comma-separated, of: {', '.join(peers.BY_NAME)}")
-    parser.add_argument("--workloads", help=f"comma-separated, of: {', '.join(workloads.BY_NAME)}")
+    parser.add_argument("--servers", action="store_true", help="measure the servers instead of the clients")
+    parser.add_argument("--rounds", type=int, help="how often each measurement is made (default 5, short 3 or 2)")
+    parser.add_argument(
+        "--peers",
+        "--clients",
+        help=f"comma-separated, of: {_names(CLIENTS.peers)}; with --servers: {_names(SERVERS.peers)}",
+    )
+    parser.add_argument(
+        "--workloads",
+        help=f"comma-separated, of: {_names(CLIENTS.workloads)}; with --servers: {_names(SERVERS.workloads)}",
+    )
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of what is written (build/bench)")
-    parser.add_argument("--short", action="store_true", help="a minute: the main workloads and clients, 3 rounds")
+    parser.add_argument("--short", action="store_true", help="a minute: the main workloads and peers, few rounds")
     parser.add_argument("--ab", type=Path, metavar="SOURCES", help="compare with the endwell in this folder instead")
     parser.add_argument("--report", type=Path, metavar="JSON", help="measure nothing, report on an earlier run's file")
     return parser.parse_args()
 
 
-def choose(names: str | None, default: Sequence[str], known: dict[str, Any], what: str) -> list[Any]:
+def _names(known: Mapping[str, Any]) -> str:
+    return ", ".join(known)
+
+
+def choose(names: str | None, default: Sequence[str], known: Mapping[str, Any], what: str) -> list[Any]:
     """The things named in a comma-separated list; ends the program if one is unknown."""
     chosen = names.split(",") if names else list(default)
     unknown = [name for name in chosen if name not in known]
     if unknown:
-        raise SystemExit(f"unknown {what} {', '.join(unknown)}; there are {', '.join(known)}")
+        raise SystemExit(f"unknown {what} {', '.join(unknown)}; there are {_names(known)}")
     return [known[name] for name in chosen]
 
 
-def installed(chosen: Sequence[Peer]) -> list[Peer]:
+def installed(chosen: Sequence[Any], setup: str) -> list[Any]:
     """Those that are there; a word about those that are not."""
     found = []
     for peer in chosen:
         if peer.name != SUBJECT and importlib.util.find_spec(peer.module.partition(".")[0]) is None:
-            print(f"{peer.name} is not installed and left out (bench/setup.sh installs it)", file=sys.stderr)
+            print(f"{peer.name} is not installed and left out ({setup} installs it)", file=sys.stderr)
         else:
             found.append(peer)
     return found
 
 
-def environment(nginx: str, chosen: Sequence[Peer]) -> dict[str, Any]:
+def environment(chosen: Sequence[Any], ready: Ready) -> dict[str, Any]:
     """What the figures depend on."""
     versions = {}
-    for name in [*dict.fromkeys(peer.distribution for peer in chosen), "uvloop"]:
+    for name in dict.fromkeys([*(name for peer in chosen for name in peer.distributions), "multidict", "uvloop"]):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -71,7 +83,8 @@ def environment(nginx: str, chosen: Sequence[Peer]) -> dict[str, Any]:
         "processor": _processor(),
         "cpus": os.cpu_count(),
         "load_before": os.getloadavg()[0],
-        "nginx": nginx,
+        "other_side": ready.other_side,
+        "pinned": ready.pinned,
         "versions": versions,
     }
 
@@ -92,16 +105,14 @@ def show_progress(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def run(chosen: Sequence[Peer], tasks: Sequence[Workload], rounds: int) -> dict[str, Any]:
+def run(suite: Suite, chosen: Sequence[Any], tasks: Sequence[Any], rounds: int, short: bool) -> dict[str, Any]:
     """Measure; an interrupt keeps what was measured so far."""
-    worker_cpu, server_cpu = choose_cpus()
     results: list[dict[str, Any]] = []
     begin = time.monotonic()
-    with running_servers(server_cpu) as servers:
-        facts = environment(servers.nginx_version, chosen)
-        facts["pinned"] = worker_cpu is not None
+    with suite.ready(short) as ready:
+        facts = environment(chosen, ready)
         try:
-            for result in run_rounds(chosen, tasks, rounds, servers, worker_cpu, show_progress):
+            for result in run_rounds(chosen, tasks, rounds, ready.measure, show_progress):
                 results.append(result)  # noqa: PERF402 - an interrupt must not lose what is there
         except KeyboardInterrupt:
             print("\ninterrupted; this is what was measured", file=sys.stderr)
@@ -111,66 +122,36 @@ def run(chosen: Sequence[Peer], tasks: Sequence[Workload], rounds: int) -> dict[
     return {"environment": facts, "peers": [peer.name for peer in chosen], "rounds": rounds, "results": results}
 
 
-def show(data: dict[str, Any]) -> list[report.Line]:
-    """Print the tables of a run."""
-    facts, results = data["environment"], data["results"]
-    lines = report.analyse(results)
-    print(
-        f"{data['rounds']} rounds on {facts['cpus']} CPUs ({facts['processor']}), Python {facts['python']}, "
-        f"nginx {facts['nginx']}, {'pinned' if facts['pinned'] else 'not pinned'}, "
-        f"load {facts['load_before']:.1f} to {facts['load_after']:.1f}, {facts['seconds']} s"
-    )
-    print("Time is CPU time of all threads of the client's process; MB/s is for each second of it.\n")
-    print(report.as_text(report.figures_table(lines, data["peers"]), left=(0, 1)))
-    if BASE in data["peers"]:
-        table = report.ratios_table(lines, data["peers"])
-        print("\n" + report.as_text(table, left=(0, len(table[0]) - 1)))
-        print(f"\n{report.summary(lines)}")
-    for failure in report.failures(results):
-        print(f"FAILED {failure}")
-    return lines
-
-
-def write(data: dict[str, Any], lines: Sequence[report.Line], out: Path) -> None:
-    """The JSON file, the table in Markdown and the chart."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(data, indent=1) + "\n")
-    (out / "table.md").write_text(report.as_markdown(lines, data["peers"]) + "\n")
-    written = ["results.json", "table.md"]
-    for line in lines:
-        if (line.row.workload, line.row.figure) == ("small", "cpu_us"):
-            facts = data["environment"]
-            place = f"nginx {facts['nginx']} on loopback, Python {facts['python']}, uvloop"
-            note = f"median of {data['rounds']} rounds, {place}; less is better"
-            title = "CPU time for one GET of 12 bytes, 50 keep-alive connections"
-            (out / "chart.svg").write_text(chart.bar_chart(line, title, note), encoding="utf-8")
-            written.append("chart.svg")
-    print(f"\nwritten to {out}: {', '.join(written)}")
+def compare_versions(suite: Suite, sources: Path, workloads: str | None, rounds: int, short: bool) -> int:
+    """This checkout against another one; the exit status."""
+    chosen = list(ab.contenders(sources, suite.peers[SUBJECT]))
+    tasks = choose(workloads, suite.ab_workloads, suite.workloads, "workload")
+    data = run(suite, chosen, tasks, rounds, short)
+    print(ab.compare(data["results"], suite.rows))
+    output.show_failures(data["results"])
+    return 0
 
 
 def main() -> int:
     arguments = parse_arguments()
     # So that the servers and their folders go when somebody ends this program.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    suite = SERVERS if arguments.servers else CLIENTS
+    short = arguments.short
     if arguments.report:
         data = json.loads(arguments.report.read_text())
-        write(data, show(data), arguments.out)
+        output.show(suite, data)
+        output.write(suite, data, arguments.out)
         return 0
     if arguments.ab:
-        chosen: list[Peer] = list(ab.contenders(arguments.ab))
-        tasks = choose(arguments.workloads, ab.DEFAULT, workloads.BY_NAME, "workload")
-        data = run(chosen, tasks, arguments.rounds or 9)
-        print(ab.compare(data["results"]))
-        for failure in report.failures(data["results"]):
-            print(f"FAILED {failure}")
-        return 0
-    short = arguments.short
-    default_clients = peers.SHORT if short else tuple(peers.BY_NAME)
-    default_tasks = workloads.SHORT if short else tuple(workloads.BY_NAME)
-    chosen = installed(choose(arguments.clients, default_clients, peers.BY_NAME, "client"))
-    tasks = choose(arguments.workloads, default_tasks, workloads.BY_NAME, "workload")
-    data = run(chosen, tasks, arguments.rounds or (3 if short else 5))
-    write(data, show(data), arguments.out)
+        return compare_versions(suite, arguments.ab, arguments.workloads, arguments.rounds or 9, short)
+    peers = choose(arguments.peers, suite.short_peers if short else tuple(suite.peers), suite.peers, "peer")
+    default = suite.short_workloads if short else tuple(suite.workloads)
+    tasks = choose(arguments.workloads, default, suite.workloads, "workload")
+    rounds = arguments.rounds or (suite.short_rounds if short else 5)
+    data = run(suite, installed(peers, suite.setup), tasks, rounds, short)
+    output.show(suite, data)
+    output.write(suite, data, arguments.out)
     return 1 if any("failed" in result for result in data["results"] if result["peer"] == SUBJECT) else 0
 
 

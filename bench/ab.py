@@ -5,32 +5,32 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from .peers import BY_NAME, Peer
+from .peers import BY_NAME
 from .report import Results, analyse, as_text
-from .rows import SUBJECT
+from .rows import ROWS, SUBJECT, Row
 
 OTHER = "other"
 DEFAULT = ("small", "json", "10k")
 
 
-def contenders(other_source: Path) -> tuple[Peer, Peer]:
+def contenders(other_source: Path, own: Any = BY_NAME[SUBJECT]) -> tuple[Any, Any]:
     """This checkout's endwell, and the one whose sources are in the folder given (its `src`, or the checkout itself).
 
-    Raises SystemExit if there is no package `endwell` in it.
+    `own` is endwell as a peer, the client or the server. Raises SystemExit if there is no package `endwell` in it.
     """
     folder = other_source.resolve()
     for source in (folder, folder / "src"):
         if (source / SUBJECT / "__init__.py").exists():
-            own = BY_NAME[SUBJECT]
             return own, dataclasses.replace(own, name=OTHER, paths=(str(source),))
     raise SystemExit(f"no package endwell in {other_source} nor in its src: give --ab the folder of another checkout")
 
 
-def compare(results: Results) -> str:
+def compare(results: Results, rows: Sequence[Row] = ROWS) -> str:
     """The medians of both, and how many times better this checkout is, with the lowest and the highest round."""
     table = [["", "unit", "this", OTHER, "this is better", "lowest", "highest", "rounds won"]]
-    for line in analyse(results, SUBJECT, OTHER):
+    for line in analyse(results, SUBJECT, OTHER, rows):
         if line.span is None:
             continue
         figures, ratio = line.figures, line.ratios[SUBJECT]

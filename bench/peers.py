@@ -24,6 +24,11 @@ class Peer:
     paths: tuple[str, ...] = ()
     """Folders that are searched for modules before all others: another checkout of endwell."""
 
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """What it consists of, as pip calls it."""
+        return (self.distribution,)
+
 
 PEERS = (
     Peer("endwell", "aiohttp_api", "endwell", "endwell"),

@@ -77,10 +77,16 @@ def times_better(rounds: dict[int, dict[str, float]], row: Row, peer: str, base:
 def _held_against(
     goal: Goal, row: Row, rounds: dict[int, dict[str, float]], values: dict[str, list[float]], subject: str
 ) -> float | None:
-    if goal.peer is None:
-        return median(values[subject]) if subject in values else None
-    ratios = times_better(rounds, row, subject, goal.peer)
-    return median(ratios) if ratios else None
+    rivals = goal.best_of or (goal.peer,)
+    found = []
+    for rival in rivals:
+        if rival is None:
+            return median(values[subject]) if subject in values else None
+        ratios = times_better(rounds, row, subject, rival)
+        if not ratios:
+            return None
+        found.append(median(ratios))
+    return min(found)
 
 
 def is_met(goal: Goal, value: float | None) -> bool | None:
@@ -139,8 +145,9 @@ def as_text(table: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
 
 
 def as_markdown(lines: Sequence[Line], peers: Sequence[str]) -> str:
-    """One table of figures, ratios in brackets, and goals, for the README."""
-    rows = [["", *peers, "goal"], ["---", *["---:"] * len(peers), "---"]]
+    """One table of figures, ratios in brackets, and goals if there are any, for the README."""
+    has_goals = any(line.row.goals for line in lines)
+    rows = [["", *peers], ["---", *["---:"] * len(peers)]]
     for line in lines:
         cells = []
         for peer in peers:
@@ -149,8 +156,11 @@ def as_markdown(lines: Sequence[Line], peers: Sequence[str]) -> str:
                 continue
             ratio = f" ({line.ratios[peer]:.2f}x)" if peer in line.ratios and peer != BASE else ""
             cells.append(f"{line.figures[peer]:,.{line.row.digits}f}{ratio}")
-        goals = "; ".join(verdict(goal, value) for goal, value in line.verdicts)
-        rows.append([f"{line.row.title}, {line.row.unit}", *cells, goals])
+        rows.append([f"{line.row.title}, {line.row.unit}", *cells])
+    if has_goals:
+        goals = ("; ".join(verdict(goal, value) for goal, value in line.verdicts) for line in lines)
+        for cells, last in zip(rows, ("goal", "---", *goals), strict=True):
+            cells.append(last)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

@@ -21,6 +21,8 @@ class Goal:
     """How many times better than the peer (1 is equal, more is better)."""
     limit: float | None = None
     """The most that the figure may be, in the row's unit."""
+    best_of: tuple[str, ...] = ()
+    """Instead of one peer: the factor over whichever of these is the best. Not measured, if one of them was not."""
 
 
 @dataclass(frozen=True)

@@ -36,34 +36,31 @@ def choose_cpus() -> tuple[int | None, int | None]:
 
 
 def run_rounds(
-    peers: Sequence[Peer],
-    workloads: Sequence[Workload],
+    peers: Sequence[Any],
+    workloads: Sequence[Any],
     rounds: int,
-    servers: Servers,
-    cpu: int | None,
+    measure: Callable[[Any, Any], dict[str, Any]],
     progress: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    """Each round runs each workload once with each peer; who begins changes from round to round."""
-    total = rounds * len(peers) * len(workloads)
+    """Each round runs each workload once with each peer; who begins changes from round to round.
+
+    What a peer says it does not support is left out. `measure` gives `{"figures": ...}` or `{"failed": why}`.
+    """
+    total = rounds * sum(workload.name not in peer.unsupported for peer in peers for workload in workloads)
     done = 0
     for number in range(rounds):
         for place, workload in enumerate(workloads):
             first = (number + place) % len(peers)
             for peer in [*peers[first:], *peers[:first]]:
+                if workload.name in peer.unsupported:
+                    continue
                 done += 1
                 progress(f"[{done}/{total}] round {number + 1}: {workload.name}, {peer.name}")
-                yield {
-                    "round": number,
-                    "peer": peer.name,
-                    "workload": workload.name,
-                    **measure(peer, workload, servers, cpu),
-                }
+                yield {"round": number, "peer": peer.name, "workload": workload.name, **measure(peer, workload)}
 
 
 def measure(peer: Peer, workload: Workload, servers: Servers, cpu: int | None) -> dict[str, Any]:
     """One measurement: `{"figures": ...}`, or `{"failed": why}`."""
-    if workload.name in peer.unsupported:
-        return {"failed": peer.unsupported[workload.name]}
     try:
         if workload.kind in ("import", "first"):
             return {"figures": _cold(peer, workload, servers, cpu)}

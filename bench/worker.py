@@ -45,13 +45,13 @@ class Clock:
         return time.process_time() - self.cpu, time.perf_counter() - self.wall
 
 
-def memory(name: str) -> int:
-    """A figure of this process in KiB: `VmRSS`, or `VmHWM`, its peak."""
-    with open("/proc/self/status") as file:
+def memory(name: str, process: int | str = "self") -> int:
+    """A figure of this process, or of another by its id, in KiB: `VmRSS`, or `VmHWM`, its peak."""
+    with open(f"/proc/{process}/status") as file:
         for line in file:
             if line.startswith(name):
                 return int(line.split()[1])
-    raise SystemExit(f"no {name} in /proc/self/status")
+    raise ProcessLookupError(f"no {name} in /proc/{process}/status")
 
 
 def forget_peak() -> None:

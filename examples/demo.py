@@ -1,61 +1,49 @@
-"""The demo (`make demo`): fetch a few hundred real files from a real HTTP server on this machine, and check each.
+"""The demo (`make demo`): serve a few hundred real files and fetch them, both with endwell, and check each.
 
-Starts the standard library's HTTP server on a free port of the loopback interface, with the standard library's own
-sources as its content, runs `endwell get` on all of them, compares what came with what is there, stops the server.
+One process serves the standard library's own sources with `endwell.web` on a free port of the loopback interface;
+`endwell get` fetches them; what came is compared with what is there. Then the server is told to end, as a service is
+told, by SIGTERM. Each end prints the report of its closing.
 """
 
 import argparse
+import logging
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 FILES = 400
-SOURCES = Path(sysconfig.get_path("stdlib"))
-
-
-class Server(ThreadingHTTPServer):
-    """The standard library's server, with room for many connections that come at once."""
-
-    request_queue_size = 256
-    daemon_threads = True
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serves files over HTTP/1.1, so that a connection is used for many of them."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 65536
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name is the base class's)
-        """Say nothing."""
+SOURCES = Path(sysconfig.get_path("stdlib")).resolve()
 
 
 def serve() -> None:
-    """Serve the sources and say on standard output on which port, until standard input ends."""
-    with Server(("127.0.0.1", 0), partial(Handler, directory=str(SOURCES))) as server:
-        import threading
+    """Serve the sources until SIGTERM or SIGINT, and say on standard output on which port."""
+    from endwell import web
 
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        print(server.server_port, flush=True)
-        sys.stdin.read()
-        server.shutdown()
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    logging.getLogger("endwell.server").setLevel(logging.INFO)  # the close report is at this level
+    app = web.Application()
+    app.add_routes([web.static("/", SOURCES)])
+    sock = socket.create_server(("127.0.0.1", 0))
+    print(sock.getsockname()[1], flush=True)
+    web.run_app(app, sock=sock, access_log=None, print=None)
 
 
 def choose() -> list[Path]:
     """Name a few hundred source files, the same in every run, relative to the library."""
-    found = sorted(path.relative_to(SOURCES) for path in SOURCES.rglob("*.py") if _wanted(path.relative_to(SOURCES)))
+    found = sorted(path.relative_to(SOURCES) for path in SOURCES.rglob("*.py") if _wanted(path))
     return found[:: max(1, len(found) // FILES)][:FILES]
 
 
 def _wanted(path: Path) -> bool:
-    return not {"site-packages", "test", "tests", "idle_test", "__pycache__"} & set(path.parts)
+    if not path.resolve().is_relative_to(SOURCES):
+        return False  # a link that leads out is not served
+    return not {"site-packages", "test", "tests", "idle_test", "__pycache__"} & set(path.relative_to(SOURCES).parts)
 
 
 def fetch(port: int, files: list[Path], out: Path, concurrency: int) -> int:
@@ -94,20 +82,24 @@ def main() -> int:
     out.mkdir(parents=True)
     files = choose()
     command = [sys.executable, __file__, "--serve"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         print(f"a server on 127.0.0.1:{port} has {len(files)} files of {SOURCES.name}", flush=True)
         start = time.perf_counter()
-        code = fetch(port, files, out, arguments.n)
-        seconds = time.perf_counter() - start
-        server.communicate()  # its input ends, and so does it
+        try:
+            code = fetch(port, files, out, arguments.n)
+            seconds = time.perf_counter() - start
+        finally:
+            server.send_signal(signal.SIGTERM)
+        said, _ = server.communicate()
+    print(f"{said.rstrip()}\nthe server ended with exit status {server.returncode}")
     wrong = compare(port, files, out)
     for path in wrong:
         print(f"{path} is missing or differs")
     equal = len(files) - len(wrong)
     print(f"{equal} of {len(files)} files are equal to their source; {seconds:.2f} s, the start of Python included")
-    return 1 if wrong or code else 0
+    return 1 if wrong or code or server.returncode else 0
 
 
 if __name__ == "__main__":

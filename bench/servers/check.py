@@ -6,7 +6,7 @@ import http.client
 import json
 
 from .content import CHOSEN, DOCUMENT, FILE_BYTES, TEXT, chosen_path
-from .load import WrongAnswer
+from .load import WrongAnswerError
 from .workloads import Workload
 
 # More than one, on one connection: keep-alive must work, too.
@@ -15,7 +15,7 @@ SECONDS = 10
 
 
 def check(workload: Workload, port: int) -> None:
-    """Ask for what the workload asks for, and look at the whole answer. Raises WrongAnswer."""
+    """Ask for what the workload asks for, and look at the whole answer. Raises WrongAnswerError."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         connection.connect()
@@ -28,11 +28,11 @@ def check(workload: Workload, port: int) -> None:
             answer = connection.getresponse()
             fault = _fault(workload, number, sent, answer, answer.read())
             if fault:
-                raise WrongAnswer(f"{workload.method} {path}: {fault}")
+                raise WrongAnswerError(f"{workload.method} {path}: {fault}")
             if connection.sock is not sock:
-                raise WrongAnswer(f"{workload.method} {path}: the connection was not kept")
+                raise WrongAnswerError(f"{workload.method} {path}: the connection was not kept")
     except (OSError, http.client.HTTPException) as error:
-        raise WrongAnswer(f"{workload.method} {workload.path}: {type(error).__name__}: {error}") from error
+        raise WrongAnswerError(f"{workload.method} {workload.path}: {type(error).__name__}: {error}") from error
     finally:
         connection.close()
 

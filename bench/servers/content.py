@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..workloads import DOCUMENT, SMALL_BODY
+from bench.workloads import DOCUMENT, SMALL_BODY
 
 __all__ = ("CHOSEN", "DOCUMENT", "FILE", "FILE_BYTES", "FILE_NAME", "ROUTES", "TEXT", "chosen_path")
 

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ..processes import pinned
+from bench.processes import pinned
+
 from .workloads import Workload
 
 SCRIPT = Path(__file__).with_name("load.lua")
@@ -16,7 +17,7 @@ SCRIPT = Path(__file__).with_name("load.lua")
 PATIENCE_SECONDS = 30
 
 
-class WrongAnswer(Exception):
+class WrongAnswerError(Exception):
     """Something other than what was asked for came, or nothing."""
 
 
@@ -24,7 +25,9 @@ def find_wrk() -> str:
     """The path of wrk; ends the program with a text that says how to install it."""
     found = shutil.which("wrk")
     if found is None:
-        raise SystemExit("The benchmark of servers needs wrk, which is not installed. On Debian or Ubuntu: apt-get install wrk")
+        raise SystemExit(
+            "The benchmark of servers needs wrk, which is not installed. On Debian or Ubuntu: apt-get install wrk"
+        )
     return found
 
 
@@ -41,22 +44,22 @@ def command(wrk: str, workload: Workload, port: int, seconds: int) -> list[str]:
 
 
 def run(arguments: list[str], cpu: int | None, seconds: int) -> dict[str, Any]:
-    """Run wrk on a CPU; its figures. Raises WrongAnswer if it got anything but answers with status 200 or the like."""
+    """Run wrk on a CPU; its figures. Raises WrongAnswerError if it got anything but good answers."""
     with pinned(cpu):
         done = subprocess.run(
             arguments, capture_output=True, text=True, check=False, timeout=seconds + PATIENCE_SECONDS
         )
     if done.returncode:
-        raise WrongAnswer(f"wrk ended with status {done.returncode}: {(done.stdout + done.stderr).strip()}")
+        raise WrongAnswerError(f"wrk ended with status {done.returncode}: {(done.stdout + done.stderr).strip()}")
     return figures(done.stdout)
 
 
 def figures(written: str) -> dict[str, Any]:
-    """What the script wrote as the last line. Raises WrongAnswer if there were errors, or no answer at all."""
+    """What the script wrote as the last line. Raises WrongAnswerError if there were errors, or no answer at all."""
     found: dict[str, Any] = json.loads(written.strip().rpartition("\n")[2])
     errors = {kind: count for kind, count in found.pop("errors").items() if count}
     if errors:
-        raise WrongAnswer("wrk counted errors: " + ", ".join(f"{kind} {count}" for kind, count in errors.items()))
+        raise WrongAnswerError("wrk counted errors: " + ", ".join(f"{kind} {count}" for kind, count in errors.items()))
     if not found["requests"]:
-        raise WrongAnswer("wrk got no answer")
+        raise WrongAnswerError("wrk got no answer")
     return found

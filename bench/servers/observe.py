@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ..worker import memory
+from bench.worker import memory
 
 
 def family(process: int) -> list[int]:

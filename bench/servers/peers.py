@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 APPS = "bench.servers.apps"
-_UVICORN = "-m uvicorn --host 127.0.0.1 --port {port} --loop uvloop --http httptools --no-access-log --log-level warning"
+_UVICORN = (
+    "-m uvicorn --host 127.0.0.1 --port {port} --loop uvloop --http httptools --no-access-log --log-level warning"
+)
 _GRANIAN = "-m granian --host 127.0.0.1 --port {port} --loop uvloop --http 1 --no-ws --workers 1 --log-level warning"
 _NO_ROUTER = {"path": "it has no router"}
 
@@ -38,7 +40,11 @@ SERVERS = (
     Server("uvicorn", f"{_UVICORN} {APPS}.starlette_app:app", "uvicorn", ("uvicorn", "starlette", "httptools")),
     Server("granian", f"{_GRANIAN} --interface asgi {APPS}.starlette_app:app", "granian", ("granian", "starlette")),
     Server(
-        "granian-rsgi", f"{_GRANIAN} --interface rsgi {APPS}.rsgi_app:app", "granian", ("granian",), unsupported=_NO_ROUTER
+        "granian-rsgi",
+        f"{_GRANIAN} --interface rsgi {APPS}.rsgi_app:app",
+        "granian",
+        ("granian",),
+        unsupported=_NO_ROUTER,
     ),
     Server("blacksheep", f"{_UVICORN} {APPS}.blacksheep_app:app", "blacksheep", ("blacksheep", "uvicorn")),
     Server(

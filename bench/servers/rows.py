@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..rows import Goal, Row, cpu, times
+from bench.rows import Goal, Row, cpu, times
+
 from .peers import PYTHON_CODED, WITH_ROUTER
 
 BEST_OF_PYTHON = Goal("best of those in Python", factor=1, best_of=PYTHON_CODED)
@@ -22,4 +23,4 @@ LATENCY = tuple(
     for workload, title in _LOADS.items()
     for figure, words in (("p50_ms", "median"), ("p99_ms", "99th percentile"))
 )
-"""For information: under full load from one machine, most of it is waiting for the requests of the other connections."""
+"""For information: under full load, most of it is waiting until the requests of the other connections are answered."""

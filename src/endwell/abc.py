@@ -2,7 +2,19 @@
 
 from endwell.client.cookiejar import AbstractCookieJar, ClearCookiePredicate
 from endwell.http.writer import AbstractStreamWriter
+from endwell.server.abc import AbstractMatchInfo, AbstractRouter, AbstractView
+from endwell.server.access_log import AbstractAccessLogger
 from endwell.transport.address import ResolveResult
 from endwell.transport.resolver import AbstractResolver
 
-__all__ = ("AbstractCookieJar", "AbstractResolver", "AbstractStreamWriter", "ClearCookiePredicate", "ResolveResult")
+__all__ = (
+    "AbstractAccessLogger",
+    "AbstractCookieJar",
+    "AbstractMatchInfo",
+    "AbstractResolver",
+    "AbstractRouter",
+    "AbstractStreamWriter",
+    "AbstractView",
+    "ClearCookiePredicate",
+    "ResolveResult",
+)

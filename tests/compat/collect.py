@@ -1,7 +1,8 @@
-"""Writes `surface.json`: the facts of aiohttp's public client API that `test_surface.py` checks endwell against.
+"""Writes `surface.json`: the facts of aiohttp's public API that `test_surface.py` checks endwell against.
 
-Run with an interpreter that has the release of aiohttp to compare with: `python tests/compat/collect.py`. Only names,
-kinds and defaults are taken, by `inspect`; which of them belong to the client is said here.
+Run with an interpreter that has the release of aiohttp to compare with, and pytest:
+`python tests/compat/collect.py`. Only names, kinds and defaults are taken, by `inspect`; which of them endwell has is
+said here, for the client, and in `server_parts.py`, for the server.
 """
 
 from __future__ import annotations
@@ -9,10 +10,17 @@ from __future__ import annotations
 import enum
 import inspect
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-SERVER = {"GunicornUVLoopWebWorker", "GunicornWebWorker", "ChainMapProxy"}
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.compat import server_parts
+
+# Gunicorn loads these for programs that name them in its configuration; endwell runs in its own processes.
+GUNICORN = {"GunicornUVLoopWebWorker", "GunicornWebWorker"}
 WEBSOCKET = {"ClientWSTimeout", "ClientWebSocketResponse", "WSCloseCode", "WSMessage", "WSMsgType"}
 WINDOWS = {"NamedPipeConnector"}
 # Deprecated, or not documented and of use to nobody but aiohttp itself.
@@ -178,38 +186,56 @@ def member(cls: Any, name: str) -> str:
     return "function" if inspect.isroutine(value) else "attribute"
 
 
+def find(target: Any, path: str) -> Any:
+    """Return what a dotted path leads to."""
+    for part in path.split("."):
+        target = getattr(target, part)
+    return target
+
+
+def own_names(module: Any) -> set[str]:
+    """Return the public names that a module defines."""
+    return {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    }
+
+
 def main() -> None:
     """Write the file beside this one."""
     import aiohttp
+    import aiohttp.pytest_plugin
+    import aiohttp.test_utils
+    import aiohttp.web
 
-    names = set(aiohttp.__all__) - SERVER - WEBSOCKET - WINDOWS - LEFT_OUT
-    surface = {
+    names = set(aiohttp.__all__) - GUNICORN - WEBSOCKET - WINDOWS - LEFT_OUT
+    web_names = set(aiohttp.web.__all__) - server_parts.WEBSOCKET - server_parts.WINDOWS
+    surface: dict[str, Any] = {
         "source": f"aiohttp {aiohttp.__version__}",
         "names": sorted(names),
-        "with the WebSocket": sorted(WEBSOCKET),
-        "on Windows": sorted(WINDOWS),
-        "with the server": sorted(SERVER),
-        "left out": sorted(LEFT_OUT),
-        "deprecated": DEPRECATED,
+        "web names": sorted(web_names),
+        "with the WebSocket": sorted(WEBSOCKET | server_parts.WEBSOCKET),
+        "on Windows": sorted(WINDOWS | server_parts.WINDOWS),
+        "with Gunicorn": sorted(GUNICORN),
+        "left out": sorted(LEFT_OUT | server_parts.LEFT_OUT),
+        "deprecated": DEPRECATED | server_parts.DEPRECATED,
         "modules": {
-            "abc": [
-                "AbstractCookieJar",
-                "AbstractResolver",
-                "AbstractStreamWriter",
-                "ClearCookiePredicate",
-                "ResolveResult",
-            ],
+            "abc": sorted(
+                [*(n for n in dir(aiohttp.abc) if n.startswith("Abstract")), "ClearCookiePredicate", "ResolveResult"]
+            ),
             "hdrs": sorted(n for n in dir(aiohttp.hdrs) if n.isupper()),
+            "pytest_plugin": own_names(aiohttp.pytest_plugin) - server_parts.OLD_FIXTURES,
+            "test_utils": own_names(aiohttp.test_utils),
         },
-        "signatures": {},
-        "members": {name: {m: member(getattr(aiohttp, name), m) for m in ms.split()} for name, ms in MEMBERS.items()},
+        "signatures": {path: parameters(find(aiohttp, path)) for path in SIGNATURES + server_parts.SIGNATURES},
+        "members": {
+            path: {name: member(find(aiohttp, path), name) for name in names.split()}
+            for path, names in (MEMBERS | server_parts.MEMBERS).items()
+        },
+        "server settings": parameters(aiohttp.web.RequestHandler),
     }
-    for path in SIGNATURES:
-        target: Any = aiohttp
-        for part in path.split("."):
-            target = getattr(target, part)
-        surface["signatures"][path] = parameters(target)
-    lines = json.dumps(surface, indent=1)
+    lines = json.dumps(surface, indent=1, default=sorted)
     Path(__file__).with_name("surface.json").write_text(lines + "\n", "utf-8")
 
 

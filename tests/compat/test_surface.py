@@ -1,4 +1,4 @@
-"""The public surface: names, parameters and members of aiohttp's documented client API, checked against endwell.
+"""The public surface: names, parameters and members of aiohttp's documented API, checked against endwell.
 
 The facts are in `surface.json` (see `collect.py`). Parameters of ours may be added, keyword-only and with a default;
 what aiohttp deprecates may be missing, and is listed in `surface.json` so that it is missing on purpose.
@@ -17,24 +17,25 @@ from typing import Any
 import pytest
 
 import endwell
-from tests.compat.collect import default, member
+from endwell import abc, test_utils, web
+from endwell.server.settings import core_settings
+from tests.compat.collect import default, find, member
 
 SURFACE = json.loads(Path(__file__).with_name("surface.json").read_text("utf-8"))
 DEPRECATED = SURFACE["deprecated"]
 LATER = set(SURFACE["with the WebSocket"])
 
 
-def _find(path: str) -> Any:
-    target: Any = endwell
-    for part in path.split("."):
-        target = getattr(target, part)
-    return target
-
-
 @pytest.mark.parametrize("name", SURFACE["names"])
 def test_the_name_exists(name: str) -> None:
     assert hasattr(endwell, name)
     assert name in endwell.__all__
+
+
+@pytest.mark.parametrize("name", SURFACE["web names"])
+def test_the_name_of_the_server_exists(name: str) -> None:
+    assert hasattr(web, name)
+    assert name in web.__all__
 
 
 @pytest.mark.parametrize("module", SURFACE["modules"])
@@ -44,16 +45,17 @@ def test_the_module_has_its_names(module: str) -> None:
     assert missing == []
 
 
-def test_every_name_we_export_exists() -> None:
-    assert [name for name in endwell.__all__ if not hasattr(endwell, name)] == []
-    assert len(set(endwell.__all__)) == len(endwell.__all__)
+@pytest.mark.parametrize("module", [endwell, abc, test_utils, web], ids=lambda module: module.__name__)
+def test_every_name_we_export_exists(module: Any) -> None:
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert len(set(module.__all__)) == len(module.__all__)
 
 
 @pytest.mark.parametrize("path", [path for path in SURFACE["signatures"] if path != "ClientSession._request"])
 def test_the_signature(path: str) -> None:
     theirs = {p["name"]: p for p in SURFACE["signatures"][path] if not p["kind"].startswith("VAR_")}
     exempt = {*DEPRECATED["*"], *DEPRECATED.get(path, [])}
-    signature = inspect.signature(_find(path)).parameters
+    signature = inspect.signature(find(endwell, path)).parameters
     ours = {name: p for name, p in signature.items() if name != "self"}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in ours.values())
     problems = []
@@ -83,9 +85,26 @@ def _same_default(have: dict[str, Any], expected: dict[str, Any]) -> bool:
     # A sentinel says "not given", and so may whatever we take for it.
     if expected == {"sentinel": True}:
         return "required" not in have
+    if expected == {"required": True}:
+        return True
     if expected == {"callable": True}:
         return "value" not in have and "required" not in have
     return have == expected
+
+
+def test_a_runner_takes_every_setting_of_a_server() -> None:
+    app = web.Application()
+    signature = inspect.signature(core_settings).parameters
+    for setting in SURFACE["server settings"]:
+        name = setting["name"]
+        if name in {"manager", *DEPRECATED["*"]}:
+            continue
+        web.AppRunner(app, **{name: setting.get("value", signature[name].default)} if name in signature else {name: 5})
+        if name in signature:
+            expected = {key: value for key, value in setting.items() if key not in ("name", "kind")}
+            assert _same_default(default(signature[name].default), expected), name
+    with pytest.raises(TypeError, match="nonsense"):
+        web.AppRunner(app, nonsense=1)
 
 
 VERBS = ["get", "options", "head", "post", "put", "patch", "delete", "request"]
@@ -136,7 +155,7 @@ async def test_what_a_verb_returns_can_be_awaited_and_entered() -> None:
     [(cls, name, kind) for cls, members in SURFACE["members"].items() for name, kind in members.items()],
 )
 def test_the_member(cls: str, name: str, kind: str) -> None:
-    owner = getattr(endwell, cls)
+    owner = find(endwell, cls)
     have = member(owner, name)
     if kind == "attribute":
         assert have == "attribute"

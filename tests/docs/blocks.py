@@ -7,6 +7,10 @@ A block of Python is run as it stands, unless a comment before it says why not:
 A block `text output` that follows directly is what the code prints, standard error included; `...` in it stands for
 anything, and `/home/me` for the folder of the program. The hosts that the examples name are replaced by servers of the
 test.
+
+A block that calls `web.run_app(` is a service: it is started, the blocks `console` that follow it on the page are tried
+(lines that begin with `$ ` are commands for curl, the others what they print), and it is told to end. A block
+`python pytest` is given to pytest. The blocks before it on the page that say their file's name (`# name.py`) are there.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ _FENCE = re.compile(r"^(`{3,})(.*)$")
 _SKIP = re.compile(r"^<!-- not run: (.+) -->$")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")  # what stands before may have begun on the line before
 _SPAN = re.compile(r"`[^`]*`")
+_NAME = re.compile(r"# ([\w.-]+)\n")
 
 
 class Block(NamedTuple):
@@ -40,9 +45,30 @@ class Block(NamedTuple):
         return f"{self.path.relative_to(ROOT)}:{self.line}"
 
     @property
+    def file_name(self) -> str | None:
+        """The name of its file, which its first line may say."""
+        named = _NAME.match(self.text)
+        return named[1] if named else None
+
+    @property
     def is_program(self) -> bool:
         """Whether it starts an event loop by itself."""
         return "asyncio.run(" in self.text or "uvloop.run(" in self.text
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it serves until it is told to end."""
+        return "web.run_app(" in self.text
+
+    @property
+    def is_tests(self) -> bool:
+        """Whether it is for pytest."""
+        return self.info == "python pytest"
+
+    @property
+    def is_fragment(self) -> bool:
+        """Whether it runs in a loop that is there."""
+        return not (self.is_program or self.is_service or self.is_tests)
 
 
 def blocks_of(path: Path) -> list[Block]:
@@ -75,6 +101,23 @@ def blocks_of(path: Path) -> list[Block]:
 def python_blocks() -> list[Block]:
     """Return all blocks of Python in all files."""
     return [block for path in FILES for block in blocks_of(path) if block.info.split(" ")[0] == "python"]
+
+
+def files_before(block: Block) -> list[Block]:
+    """Return the blocks before one on its page that are files."""
+    return [each for each in blocks_of(block.path) if each.line < block.line and each.file_name is not None]
+
+
+def consoles_of(service: Block) -> list[Block]:
+    """Return the blocks of commands that follow a service on its page, up to the next one."""
+    found = []
+    for each in blocks_of(service.path):
+        if each.line > service.line:
+            if each.is_service:
+                break
+            if each.info == "console":
+                found.append(each)
+    return found
 
 
 def prose_of(path: Path) -> list[tuple[int, str]]:

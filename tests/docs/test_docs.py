@@ -23,7 +23,7 @@ from tests.support.echo import EchoServer, Reply, Request, run_in_thread
 from tests.support.tls import authority, fingerprint, server_context
 
 BLOCKS = python_blocks()
-FRAGMENTS = [block for block in BLOCKS if not block.is_program and block.skip is None]
+FRAGMENTS = [block for block in BLOCKS if block.is_fragment and block.skip is None]
 PROGRAMS = [block for block in BLOCKS if block.is_program and block.skip is None]
 PAGES = {f"/page/{number}": f'<a href="/page/{number + 1}">next</a> <a href="/">home</a>' for number in range(1, 4)}
 
@@ -131,8 +131,7 @@ async def test_fragment(block: Block, tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.name)
 def test_program(block: Block, tmp_path: Path) -> None:
     _prepare(tmp_path)
-    named = re.match(r"# (\w+\.py)\n", block.text)
-    program = tmp_path / (named[1] if named else "program.py")
+    program = tmp_path / (block.file_name or "program.py")
     with contextlib.ExitStack() as stack:
         addresses = {}
         for host, arguments in _outfit(block).items():

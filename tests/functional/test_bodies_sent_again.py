@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import endwell
-from tests.support.closing import passes, until
+from tests.support.closing import client_sockets, passes, until
 from tests.support.peer import PeerConnection, ScriptedPeer, answer_fine, refused_port
 
 MOVED = b"HTTP/1.1 %d Moved\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n"
@@ -120,6 +120,23 @@ async def test_a_file_is_closed_when_its_last_read_is_over() -> None:
                 await asking
     assert file.closed
     assert not file.together
+
+
+async def test_c6_a_session_that_closes_leaves_a_read_to_the_call() -> None:
+    file = File(gate=True)
+    with opened(file):
+        async with ScriptedPeer(answer_fine) as peer:
+            session = endwell.ClientSession()
+            asking = asyncio.create_task(session._request("PUT", peer.url(), data=file))
+            await until(file.entered.is_set)
+            report = await session.close(close_timeout=0)
+            assert (len(report.aborted), report.errors) == (1, [])
+            assert not asyncio.all_tasks() - {asking, asyncio.current_task(), *peer._tasks}
+            assert (client_sockets(peer.port), file.inside, asking.done()) == ([], 1, False)
+            file.gate.set()
+            with pytest.raises(endwell.ExchangeAbortedError):
+                await asking
+            assert (file.inside, file.closed, file.together) == (0, True, False)
 
 
 @pytest.mark.parametrize("kind", [File, io.BytesIO])

@@ -130,10 +130,10 @@ async def test_fields_and_files() -> None:
     assert form.getall("a") == ["one", "twö"]
     field = form["f"]
     assert isinstance(field, FileField)
-    assert (field.name, field.filename, field.content_type) == ("f", "../x.txt", "text/plain")
+    assert (field.name, field.filename, field.content_type) == ("f", "../x.txt", "Text/Plain; charset=x")
     assert field.headers["x-more"] == "y"
     assert field.file.read() == b"data"
-    assert repr(field) == "<FileField 'f' '../x.txt' text/plain>"
+    assert repr(field) == "<FileField 'f' '../x.txt' Text/Plain; charset=x>"
     assert await request.post() is form
     request._release_files()
     assert field.file.closed

@@ -56,8 +56,9 @@ def test_table(fields: list[str], coding: str | None) -> None:
     assert choose_coding(fields) == coding
 
 
-def test_star_stands_for_what_is_not_named() -> None:
-    assert choose_coding(["*"]) == first_of("zstd", "br", "gzip")
+def test_star_stands_for_what_every_client_knows() -> None:
+    assert choose_coding(["*"]) == "gzip"
+    assert choose_coding(["br;q=0.5, *;q=0.4"]) == first_of("br", "gzip")
     assert choose_coding(["zstd;q=0, br;q=0, *"]) == "gzip"
     assert choose_coding(["gzip;q=0, zstd;q=0, br;q=0, *;q=0.5"]) == "deflate"
     assert choose_coding(["gzip;q=0, zstd;q=0, br;q=0, deflate;q=0, *;q=0.5"]) is None
@@ -84,7 +85,8 @@ _WEIGHTS = st.integers(0, 1000).map(lambda thousandths: f"{thousandths / 1000:.3
 @given(st.dictionaries(st.sampled_from([*HERE, "identity", "*"]), _WEIGHTS, max_size=6))
 def test_the_best_that_is_acceptable(weights: dict[str, str]) -> None:
     chosen = choose_coding([", ".join(f"{coding};q={weight}" for coding, weight in weights.items())])
-    value = {coding: float(weights.get(coding, weights.get("*", "0"))) for coding in HERE}
+    other = {coding: weights.get("*", "0") if coding in ("gzip", "deflate") else "0" for coding in HERE}
+    value = {coding: float(weights.get(coding, other[coding])) for coding in HERE}
     identity = float(weights.get("identity", weights.get("*", "0")))
     if chosen is None:
         best = max(value.values())

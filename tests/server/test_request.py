@@ -408,6 +408,12 @@ async def test_no_copy_after_the_body_was_read() -> None:
         copy.clone()
 
 
+async def test_a_copy_after_an_empty_body_was_read() -> None:
+    request = get("/")
+    assert await request.read() == b""
+    assert await request.clone(method="POST").read() == b""
+
+
 # The body
 
 
@@ -552,8 +558,10 @@ async def test_text_that_is_not_in_its_charset_is_400(charset: str) -> None:
     request = post(stream(b"\xe9"), "Content-Length: 1", f"Content-Type: text/plain; charset={charset}")
     with pytest.raises(HTTPBadRequest) as caught:
         await request.text()
-    assert isinstance(caught.value, ValueError)
-    assert caught.value.status == 400
+    assert isinstance(caught.value, UnicodeDecodeError)
+    assert caught.value.object == b"\xe9"
+    assert "can't decode byte" in str(caught.value)
+    assert (caught.value.status, caught.value.reason) == (400, "Bad Request")
 
 
 async def test_json() -> None:
@@ -623,7 +631,6 @@ async def test_the_exchange() -> None:
     assert request.get_extra_info("sockname") == ("127.0.0.1", 80)
     assert request.get_extra_info("nothing", 5) == 5
     assert request.transport is not None
-    assert request.writer is None
     with pytest.warns(DeprecationWarning, match="request.loop"):
         assert request.loop is asyncio.get_running_loop()
 
@@ -631,6 +638,17 @@ async def test_the_exchange() -> None:
         return 5
 
     assert await request.create_task(work(), name="w") == 5
+
+
+async def test_the_writer_takes_interim_responses_until_the_response_begins() -> None:
+    request = make_mocked_request("POST", "/", {"Expect": "100-continue", "Content-Length": "5"})
+    exchange = request._exchange
+    assert isinstance(exchange, MockedExchange)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    exchange.send_continue()
+    assert bytes(exchange.sent) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer = exchange.begin(b"HTTP/1.1 200 OK\r\n\r\n", 0, chunked=False)
+    assert request.writer is writer
 
 
 async def test_waiting_for_the_client_to_go() -> None:

@@ -395,6 +395,14 @@ async def test_the_short_way_is_for_small_bodies_in_memory() -> None:
     assert StreamResponse()._whole(make_mocked_request("GET", "/")) is None
 
 
+async def test_the_short_way_is_not_for_a_second_response() -> None:
+    request = make_mocked_request("GET", "/")
+    assert Response(text="a")._whole(request) is not None
+    await StreamResponse().prepare(request)
+    assert Response(text="a")._whole(request) is None
+    assert Response(text="a", headers={"X-A": "b"})._whole(request) is None
+
+
 async def test_the_short_way_is_not_for_what_was_prepared() -> None:
     request = make_mocked_request("GET", "/")
     response = Response(text="a")

@@ -32,6 +32,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.support.accepting import Accepting
+
 REASONS = {200: "OK", 302: "Found", 404: "Not Found", 401: "Unauthorized", 407: "Proxy Authentication Required"}
 
 
@@ -263,19 +265,14 @@ class EchoServer:
         self.release = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        if self.path is not None:
-            self._server: Any = await loop.create_unix_server(lambda: Connection(self), self.path, ssl=self.tls)
-        else:
-            self._server = await loop.create_server(lambda: Connection(self), "127.0.0.1", 0, ssl=self.tls)
-            self.port = self._server.sockets[0].getsockname()[1]
+        self._accepting = Accepting(lambda: Connection(self), tls=self.tls, path=self.path, tasks=self.tasks)
+        await self._accepting.__aenter__()
+        if self.path is None:
+            self.port = self._accepting.port
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self._accepting.__aexit__()
         for connection in self.connections:
             if connection.ended is None:
                 connection.transport.abort()

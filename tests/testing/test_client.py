@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from yarl import URL
@@ -41,6 +42,28 @@ async def test_the_verbs(verb: str) -> None:
         response = await getattr(client, verb)("c")
         assert response.headers["X-Saw"] == f"{verb.upper()} /c  mine"
         await response.read()
+
+
+async def test_a_response_may_be_left_unread(recwarn: pytest.WarningsRecorder) -> None:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"x")
+        await asyncio.sleep(0)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", stream)
+    async with TestClient(TestServer(app)) as client:
+        for number in range(120):
+            response = await client.get("/")
+            assert response.status == 200
+            if number % 3:
+                await response.read()
+        del response
+        gc.collect()
+        assert len(client._responses) <= 100
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 async def test_its_parts() -> None:

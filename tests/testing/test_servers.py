@@ -337,6 +337,8 @@ async def test_cancelled_at_every_await(make: Callable[[], BaseTestServer], what
         await passes()
         assert open_resources() == [], f"after a cancellation at await {number}"
         assert open_sockets() == before, f"after a cancellation at await {number}"
+        async with make() as other:  # most likely it gets the descriptor that the first one had
+            assert await read(other.make_url("/")) == "hello from http"
         if not driven.reached:
             return
     pytest.fail("it never came to its end")

@@ -6,6 +6,8 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from tests.support.accepting import Accepting
+
 
 class Recorder(asyncio.Protocol):
     """A client protocol that writes down what the loop tells it."""
@@ -57,24 +59,20 @@ async def serving(
     factory: Callable[[], Any], *, context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
 ) -> AsyncIterator[int]:
     """Serve on a free port of loopback and yield the port; every connection is aborted at the end."""
-    loop = asyncio.get_running_loop()
     peers: list[Any] = []
 
     def make() -> Any:
         peers.append(factory())
         return peers[-1]
 
-    server = await loop.create_server(make, host, 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for peer in peers:
-            if getattr(peer, "transport", None) is not None:
-                peer.transport.abort()
-        await server.wait_closed()
-        for _ in range(3):
-            await asyncio.sleep(0)
+    async with Accepting(make, tls=context, host=host) as accepting:
+        try:
+            yield accepting.port
+        finally:
+            for peer in peers:
+                if getattr(peer, "transport", None) is not None:
+                    peer.transport.abort()
+            await passes()
 
 
 async def passes(count: int = 3) -> None:

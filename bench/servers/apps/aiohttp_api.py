@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from ..content import DOCUMENT, FILE, ROUTES, TEXT
+from bench.servers.content import DOCUMENT, FILE, ROUTES, TEXT
 
 PATH = os.environ[FILE]
 

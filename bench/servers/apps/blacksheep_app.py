@@ -6,7 +6,7 @@ import os
 
 from blacksheep import Application, Content, Request, Response, file, json, text
 
-from ..content import DOCUMENT, FILE, ROUTES, TEXT
+from bench.servers.content import DOCUMENT, FILE, ROUTES, TEXT
 
 PATH = os.environ[FILE]
 app = Application()

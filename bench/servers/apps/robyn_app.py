@@ -8,7 +8,7 @@ from typing import Any
 
 from robyn import Request, Response, Robyn, serve_file
 
-from ..content import DOCUMENT, FILE, ROUTES, TEXT
+from bench.servers.content import DOCUMENT, FILE, ROUTES, TEXT
 
 PATH = os.environ[FILE]
 app = Robyn(__file__)

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from ..content import DOCUMENT, FILE, TEXT
+from bench.servers.content import DOCUMENT, FILE, TEXT
 
 PATH = os.environ[FILE]
 PLAIN = [("content-type", "text/plain; charset=utf-8")]

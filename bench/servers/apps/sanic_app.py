@@ -8,7 +8,7 @@ from typing import Any
 from sanic import HTTPResponse, Request, Sanic
 from sanic.response import file, json, raw, text
 
-from ..content import DOCUMENT, FILE, ROUTES, TEXT
+from bench.servers.content import DOCUMENT, FILE, ROUTES, TEXT
 
 PATH = os.environ[FILE]
 app = Sanic("bench")

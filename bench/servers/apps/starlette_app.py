@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..content import DOCUMENT, FILE, ROUTES, TEXT
+from bench.servers.content import DOCUMENT, FILE, ROUTES, TEXT
 
 PATH = os.environ[FILE]
 

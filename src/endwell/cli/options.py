@@ -13,11 +13,11 @@ from pathlib import Path
 
 from multidict import CIMultiDict
 
+from endwell.http.fields import TOKEN
 from endwell.http.version import HttpVersion
 
 __all__ = ["basic_auth", "body", "cookies", "header_fields", "http_version", "json_body", "rate", "seconds", "size"]
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN = re.compile(r"[\r\n\0]")
 _PER = {"s": 1, "m": 60, "h": 3600}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
@@ -65,7 +65,7 @@ def header_fields(lines: list[str]) -> tuple[CIMultiDict[str], frozenset[str]]:
         if not colon and line.endswith(";"):
             name, colon = line[:-1], ";"
         name, value = name.strip(), value.strip(" \t")
-        if not colon or not _TOKEN.fullmatch(name):
+        if not colon or not TOKEN.fullmatch(name):
             raise ValueError(f"header {number} is not of the form 'Name: value'")
         if _FORBIDDEN.search(value):
             raise ValueError(f"the value of {name} has a line end or NUL in it")
@@ -111,7 +111,7 @@ def cookies(texts: list[str]) -> dict[str, str]:
         name, equals, value = pair.strip().partition("=")
         if not name and not equals:
             continue
-        if not equals or not _TOKEN.fullmatch(name):
+        if not equals or not TOKEN.fullmatch(name):
             raise ValueError("write cookies as 'name=value; other=value'")
         found[name] = value
     return found

@@ -45,7 +45,7 @@ async def send(request: ClientRequest) -> ClientResponse:
     connector = session._connector_core()
     fresh = False
     while True:
-        outgoing = request.outgoing
+        outgoing = request._outgoing
         if outgoing is not None and outgoing.sender is not None:
             await outgoing.stop()
         if core.state is not _OPEN:
@@ -67,7 +67,7 @@ async def send(request: ClientRequest) -> ClientResponse:
             if outgoing is None and request.traces is None and request.options.upload_tracker is None:
                 await exchange.start(connection, data)
             else:
-                await _start_and_tell(request, exchange, connection, data)
+                await _start_and_tell(request, exchange, connection, data, outgoing)
             if b"\r\nset-cookie:" in exchange.head.lower:  # type: ignore[union-attr]  # it is there by now
                 _keep_cookies(request, exchange)
             response = session._response_class(session, request, exchange)
@@ -89,10 +89,14 @@ def _keep_cookies(request: ClientRequest, exchange: ClientExchange) -> None:
 
 
 async def _start_and_tell(
-    request: ClientRequest, exchange: ClientExchange, connection: ClientConnection, data: bytes
+    request: ClientRequest,
+    exchange: ClientExchange,
+    connection: ClientConnection,
+    data: bytes,
+    outgoing: Outgoing | None,
 ) -> None:
     """Send head and body, tell the traces, and wait for the head of the response."""
-    traces, outgoing = request.traces, request.outgoing
+    traces = request.traces
     if outgoing is None:
         waiter = exchange.start(connection, data)
         if request.options.upload_tracker is not None:

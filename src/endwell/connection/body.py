@@ -17,6 +17,9 @@ __all__ = ("BodyStream", "Source")
 
 _NO_LIMIT: Final = 1 << 62
 
+_MANY: Final = 2**14
+"""Pieces that are held before the peer is made to wait: each costs memory, however few bytes are in it."""
+
 
 class Source(Protocol):
     """Where the bytes come from: can be asked to stop for a while."""
@@ -83,7 +86,11 @@ class BodyStream:
         self._raw.extend(pieces)
         self.received += size
         self.size += size
-        if self.size > self._high and not self._paused and self._source is not None:
+        if (
+            (self.size > self._high or (len(self._raw) > _MANY and self._high != _NO_LIMIT))
+            and not self._paused
+            and self._source is not None
+        ):
             self._paused = True
             self._source.pause_reading()
         if self._waiter is not None and self._high != _NO_LIMIT:
@@ -296,7 +303,7 @@ class BodyStream:
 
     def _consumed(self, size: int) -> None:
         self.size -= size
-        if self._paused and self.size <= self._low:
+        if self._paused and self.size <= self._low and len(self._raw) <= _MANY // 2:
             self._resume()
 
     def _resume(self) -> None:

@@ -25,7 +25,7 @@ class Times:
         keepalive: between two requests.
         head: from the first byte of a head to its last.
         body: between two reads of a body that a handler waits for.
-        send: that a client may leave its answers unread before it gets another one.
+        send: that a client may stand still while an answer waits to be read by it.
         linger: that a connection stays open after its last answer, so that the client can read it.
         rate: bytes per second that a body must bring, measured from `grace` seconds on; 0 for any.
 
@@ -87,11 +87,14 @@ class Serving(Protocol):
     watch: Deadlines[ServerConnection]
 
     def decoder(self, head: RequestHead) -> Decoder | None:
-        """Give what undoes the content coding of a request's body."""
+        """Give what undoes the content coding of a request's body.
 
-    def begin(
-        self, connection: ServerConnection, head: RequestHead, incoming: BodyStream | None, whole: bytes
-    ) -> None:
+        Raises:
+            ProtocolError: nobody is to undo that; the status says what to answer.
+
+        """
+
+    def begin(self, connection: ServerConnection, head: RequestHead, incoming: BodyStream | None, whole: bytes) -> None:
         """Serve one request; the connection is told when that is over, perhaps before this returns.
 
         `whole` is a body that has come whole, ``b""`` when there is none or it comes as a stream.
@@ -108,3 +111,6 @@ class Serving(Protocol):
 
     def lost(self, connection: ServerConnection) -> None:
         """Note the end of a connection."""
+
+    def see_off(self, connection: ServerConnection) -> None:
+        """Wait, while the server ends, until the client has taken what was sent to it, or the connection is gone."""

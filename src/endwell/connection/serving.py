@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from endwell.connection.body import BodyStream
 from endwell.lifetime import NEVER, Resource, State
+from endwell.transport.accepted import Accepted
 from endwell.transport.stream import Stream
 from endwell.wire.http1 import ProtocolError, TruncatedError
 from endwell.wire.http1.phase import Phase
@@ -30,6 +31,15 @@ READ_AWAY: Final = 64 * 1024
 _HELD: Final = 64 * 1024
 """Bytes of further requests that are taken before the answer to this one is sent."""
 
+_AT_ONCE: Final = 64
+"""Requests of one client, sent ahead of their answers, that are served before it is others' turn."""
+
+_GOODBYE: Final = 5.0
+"""Seconds after which it is looked whether a connection that is being closed gets on."""
+
+_FAREWELL: Final = 1.0
+"""Seconds that a client has to answer our goodbye when the server ends."""
+
 
 class Mode(enum.Enum):
     """What a connection does."""
@@ -40,6 +50,7 @@ class Mode(enum.Enum):
     AWAY = "reading a body away"
     BLOCKED = "waiting for the client to read"
     LINGER = "waiting for the client to close"
+    CLOSING = "closing"
 
 
 _IDLE: Final = Mode.IDLE
@@ -48,11 +59,12 @@ _BUSY: Final = Mode.BUSY
 _AWAY: Final = Mode.AWAY
 _BLOCKED: Final = Mode.BLOCKED
 _LINGER: Final = Mode.LINGER
+_CLOSING: Final = Mode.CLOSING
 _ENDED: Final = Phase.ENDED
 _OPEN: Final = State.OPEN
 
 
-class ServerConnection(Stream):
+class ServerConnection(Accepted):
     """One client's connection.
 
     Attributes:
@@ -63,8 +75,8 @@ class ServerConnection(Stream):
     """
 
     __slots__ = (
-        "_began", "_held", "_inside", "_measured", "_mode", "_read_at", "_reader", "_serving", "due", "exchange",
-        "served",
+        "_began", "_held", "_inside", "_measured", "_mode", "_read_at", "_reader", "_serving", "_still_at", "_unsent",
+        "due", "exchange", "served",
     )  # fmt: skip
 
     def __init__(self, owner: Resource, loop: asyncio.AbstractEventLoop, serving: Serving) -> None:
@@ -87,12 +99,12 @@ class ServerConnection(Stream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         super().connection_made(transport)
+        watch = self._serving.watch
+        watch[self] = None
         if self.owner is None or self.owner.state is not _OPEN or not self._serving.made(self):
             self.close()
             return
-        watch = self._serving.watch
         self.due = self.loop.time() + self._serving.times.head
-        watch[self] = None
         if self.due < watch.wake:
             watch.sooner(self.due)
 
@@ -110,7 +122,7 @@ class ServerConnection(Stream):
             self._inside = True
             serving.begin(self, head, None, b"")
             self._inside = False
-            if self._mode is _BUSY:
+            if self._mode is _BUSY and self._writable is None:
                 self.due = NEVER
         elif mode is _HEAD:
             self._feed(data)
@@ -132,6 +144,8 @@ class ServerConnection(Stream):
         if exchange is not None:
             exchange.gone(None)
         self._held = b""
+        if reader is not None and reader.head is not None:
+            reader.next()  # what else it has asked for: nothing more comes that would have to be read away
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -143,6 +157,13 @@ class ServerConnection(Stream):
         if exchange is not None:
             self._fail_body(exchange, exc)
             exchange.gone(exc)
+
+    def pause_writing(self) -> None:
+        """Note that the client reads slower than it is answered; not for ever, if it stands still."""
+        super().pause_writing()
+        self._unsent = self.unsent()
+        self._still_at = self.loop.time()
+        self._expect_by(self._serving.times.send)
 
     def resume_writing(self) -> None:
         """Let the writer go on, and the client, who has read its answers, ask again."""
@@ -159,7 +180,7 @@ class ServerConnection(Stream):
         if not reusable or self.state is not _OPEN:
             self.leave()
         elif reader is not None and reader.head is not None and reader.phase is not _ENDED:
-            self._read_away(reader)
+            self._read_away()
         elif self._writable is not None:
             self._mode = _BLOCKED
             self._expect(self._serving.times.send)
@@ -167,30 +188,45 @@ class ServerConnection(Stream):
             if reader is not None and reader.head is not None:
                 self._held = reader.next() + self._held
             if self._held and not self._inside:
-                # Not from within the task of the exchange that has just ended.
-                self._mode = _BLOCKED
-                self.due = NEVER
-                self.loop.call_soon(self._go_on)
+                self._go_on_soon()  # not from within the task of the exchange that has just ended
             else:
                 self._mode = _IDLE
                 self._expect(self._serving.times.keepalive)
+
+    @property
+    def reads_away(self) -> bool:
+        """Whether little enough is left of the body to read it away, and keep the connection."""
+        left = None if self._reader is None else self._reader.length
+        return left is not None and left <= READ_AWAY
 
     def leave(self) -> None:
         """Close, but not under the hands of a client that still sends: it would lose what was sent to it."""
         self.exchange = None
         transport = self.transport
-        if transport is None or transport.is_closing():
+        if transport is None:
             return
         reader = self._reader
+        if transport.is_closing():
+            self.close()
+            return
         if not self._held and (reader is None or reader.head is None or (self._all_came(reader) and not reader.rest)):
             self.close()
             return
         self._mode = _LINGER
         self._held = b""
-        self._expect(self._serving.times.linger)
+        self._leave_within(self._serving.times.linger)
         transport.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()
+
+    def close(self) -> None:
+        """Send what is buffered, say goodbye (TLS), close; `expire` sees to it that this comes to an end."""
+        if self._mode is not _CLOSING:
+            super().close()
+            if self.state is State.STOPPED and self.transport is not None and self.transport.is_closing():
+                self._mode = _CLOSING
+                self._held = b""
+                self._leave_within(min(_GOODBYE, self._serving.times.send))
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the client (flow control of the body)."""
@@ -208,9 +244,8 @@ class ServerConnection(Stream):
         exchange = self.exchange
         if exchange is not None:
             exchange.reader_waits()
-            times = self._serving.times
             self._read_at = self.loop.time()
-            self._expect(times.body)
+            self._expect_by(self._serving.times.body)
 
     # Deadlines
 
@@ -218,14 +253,16 @@ class ServerConnection(Stream):
         """Act on a deadline (see `Timed`)."""
         mode = self._mode
         self.due = NEVER
-        if mode is _BUSY:
+        if self._writable is not None and (mode is _BUSY or mode is _BLOCKED) and self._stands_still(now):
+            self.discard()
+        elif mode is _BUSY:
             self._check_body(now)
         elif mode is _HEAD:
             seconds = self._serving.times.head
             self._refuse(ProtocolError(f"The head of the request did not come within {seconds} s", status=408))
-        elif mode is _LINGER or mode is _BLOCKED:
-            self.discard()
-        else:
+        elif mode is _CLOSING or mode is _LINGER:
+            self._check_leaving(now)
+        elif mode is not _BLOCKED:
             self.close()
 
     def _expect(self, seconds: float) -> None:
@@ -234,6 +271,45 @@ class ServerConnection(Stream):
         watch = self._serving.watch
         if due < watch.wake:
             watch.sooner(due)
+
+    def _expect_by(self, seconds: float) -> None:
+        """Have `expire` called in so many seconds at the latest."""
+        if self.due > self.loop.time() + seconds:
+            self._expect(seconds)
+
+    def _stands_still(self, now: float) -> bool:
+        """Tell whether a client has not read for so long that it is not waited for any more; else look again."""
+        unsent = self.unsent()
+        if unsent != self._unsent:
+            self._unsent = unsent
+            self._still_at = now
+        left = self._serving.times.send - (now - self._still_at)
+        if left > 0:
+            self._expect_by(left)
+        return left <= 0
+
+    def _leave_within(self, seconds: float) -> None:
+        """Give a client so much time to take what was sent to it, and to go."""
+        self._read_at = self.loop.time()
+        self._measured = self.unsent()
+        self._expect(seconds)
+        self._see_off()
+
+    def _check_leaving(self, now: float) -> None:
+        """Wait on for a client that reads what it was sent, however slowly, but not for any other."""
+        unsent = self.unsent()
+        if unsent != self._measured:
+            self._measured = unsent
+            self._read_at = now
+        elif not unsent or now - self._read_at >= self._serving.times.send:
+            self.discard()
+            return
+        self._expect(min(_GOODBYE, self._serving.times.send))
+
+    def _see_off(self) -> None:
+        """Have a server that ends wait for the last bytes of an answer."""
+        if self.owner is not None and self.owner.state is not _OPEN and self.unsent():
+            self._serving.see_off(self)
 
     def _check_body(self, now: float) -> None:
         """End a body that does not come, or not fast enough, while somebody waits for it."""
@@ -245,7 +321,7 @@ class ServerConnection(Stream):
         times = self._serving.times
         if not body.awaited:
             self._measure()
-            self._expect(times.body)
+            self._expect_by(times.body)
             return
         if now - self._read_at >= times.body:
             self._fail(exchange, self._serving.too_slow(f"no byte of the body came for {times.body} s"))
@@ -254,7 +330,7 @@ class ServerConnection(Stream):
         if times.rate and elapsed >= times.grace and body.received - self._measured < times.rate * elapsed:
             self._fail(exchange, self._serving.too_slow(f"the body came slower than {times.rate} bytes a second"))
             return
-        self._expect(min(times.body - (now - self._read_at), times.grace or times.body))
+        self._expect_by(min(times.body - (now - self._read_at), times.grace or times.body))
 
     def _fail(self, exchange: ServedExchange, error: Exception) -> None:
         """End the body of a request, and the connection after its answer; what else comes is nobody's."""
@@ -278,6 +354,7 @@ class ServerConnection(Stream):
         reader = self._reader
         if reader is None:
             reader = self._reader = RequestReader(serving.limits, serving.heads)
+        left = _AT_ONCE
         while data:
             if self._writable is not None:
                 self._hold(data)
@@ -296,10 +373,15 @@ class ServerConnection(Stream):
                 return
             self._serve(head, pieces)
             if self._mode is not _IDLE:
-                if self._mode is _BUSY and reader.phase is _ENDED:
-                    self.due = NEVER
-                elif self._mode is _BUSY:
-                    self._expect(serving.times.body)
+                if self._mode is _BUSY:
+                    if reader.phase is not _ENDED:
+                        self._expect_by(min(serving.times.body, serving.times.grace or serving.times.body))
+                    elif self._writable is None:
+                        self.due = NEVER
+                return
+            left -= 1
+            if not left and self._held:
+                self._go_on_soon()
                 return
             data, self._held = self._held, b""
 
@@ -310,7 +392,11 @@ class ServerConnection(Stream):
         assert reader is not None
         incoming, whole = None, b""
         if head.has_body:
-            decoder = serving.decoder(head)
+            try:
+                decoder = serving.decoder(head)
+            except ProtocolError as error:
+                self._refuse(error)
+                return
             if decoder is None and reader.phase is _ENDED:
                 whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             else:
@@ -352,10 +438,9 @@ class ServerConnection(Stream):
             if self._mode is _AWAY:
                 self.over(reusable=True)
 
-    def _read_away(self, reader: RequestReader) -> None:
+    def _read_away(self) -> None:
         """Keep the connection if only a little of a body is left that nobody wanted, else end it."""
-        left = reader.length
-        if left is None or left > READ_AWAY:
+        if not self.reads_away:
             self.leave()
             return
         self._mode = _AWAY
@@ -367,6 +452,12 @@ class ServerConnection(Stream):
         self._held += data
         if len(self._held) > _HELD:
             self.pause_reading()
+
+    def _go_on_soon(self) -> None:
+        """Serve what is held in the next pass of the loop."""
+        self._mode = _BLOCKED
+        self.due = NEVER
+        self.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """Serve what was held."""
@@ -414,10 +505,25 @@ class ServerConnection(Stream):
     # What the closing walk calls
 
     def _stop(self) -> None:
-        if self._mode in (_IDLE, _BLOCKED):
+        mode = self._mode
+        if mode is _BUSY:
+            if self.exchange is not None:
+                self.exchange.stop()
+        elif mode is _AWAY:
+            self.leave()
+        elif mode is _LINGER or mode is _CLOSING:
+            self._see_off()
+        else:
             self.close()
-        elif self.exchange is not None:
-            self.exchange.stop()
+
+    async def _finish(self) -> None:
+        gone = self.gone()
+        if gone is None or self.transport is None:
+            return
+        if self._mode is not _LINGER:
+            self.close()
+        await asyncio.wait([gone], timeout=_FAREWELL)
+        self.discard()
 
 
 def peer_of(connection: Stream) -> str:

@@ -65,6 +65,10 @@ class Starter:
         own(self._owner, spare.task, origin, part_of_work=True)
         return spare.task
 
+    def is_spare(self, task: asyncio.Task[Any]) -> bool:
+        """Tell whether this task is the spare one, which is the current one while a coroutine takes its first step."""
+        return task is self._spare.task
+
     def end(self) -> asyncio.Task[None]:
         """Cancel the spare task, and return it."""
         self._ended = True

@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from endwell.connection.served import Times
 from endwell.connection.serving import ServerConnection, peer_of
 from endwell.http import hdrs
-from endwell.http.codings import Decoder, MissingCodingError, UnknownCodingError, make_decoder
-from endwell.lifetime import Deadlines, Origin, Owner, Starter, State, guard
+from endwell.http.codings import CodingError, Decoder, MissingCodingError, UnknownCodingError, make_decoder
+from endwell.lifetime import CloseReport, Deadlines, Origin, Owner, Starter, State, caller, close, guard, stop
 from endwell.lifetime.deadline import GRANULARITY
 from endwell.lifetime.tasks import retrieve, spawn
 from endwell.server.exchange import Exchange
 from endwell.server.handler import serve
-from endwell.wire.http1 import Limits
+from endwell.wire.http1 import Limits, ProtocolError
 
 if TYPE_CHECKING:
     from endwell.connection.body import BodyStream
     from endwell.server.access_log import AbstractAccessLogger
     from endwell.server.request import BaseRequest
     from endwell.server.response import StreamResponse
-    from endwell.wire.http1 import ProtocolError
     from endwell.wire.http1.request_head import RequestHead
 
 __all__ = ("ServerCore", "access_logger", "server_logger")
@@ -32,6 +32,7 @@ __all__ = ("ServerCore", "access_logger", "server_logger")
 _T = TypeVar("_T")
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _HERE: Final = Origin(None, 0)
+_TOLD_AGAIN: Final = 10.0
 _CODING_KEY: Final = b"\r\n" + hdrs.CONTENT_ENCODING.lower().encode() + b":"
 
 access_logger = logging.getLogger("endwell.access")
@@ -45,16 +46,19 @@ class ServerCore(Owner):
         handle: gives the response to a request.
         make_request: makes the request of an exchange.
         connections: those that are open.
+        end_app: ends what is served; set while nobody else is going to do that.
         face: the runner, kept while it listens.
         has_prepare_hooks: whether anybody may want to see a response before it is sent.
+        leaving: the connections whose last bytes are waited for.
         served: requests so far.
 
     """
 
     __slots__ = (
-        "access_log", "auto_decompress", "connections", "debug", "face", "handle", "handler_cancellation",
-        "has_prepare_hooks", "heads", "limits", "logger", "make_request", "max_connections", "name", "read_bufsize",
-        "served", "starter", "tcp_keepalive", "times", "watch",
+        "_told_full", "access_log", "auto_decompress", "connections", "debug", "decompress_limit", "decompress_ratio",
+        "end_app", "face", "handle", "handler_cancellation", "has_prepare_hooks", "heads", "keepalive_requests",
+        "leaving", "limits", "logger", "make_request", "max_connections", "name", "read_bufsize", "served", "starter",
+        "tcp_keepalive", "times", "watch",
     )  # fmt: skip
 
     kind = "server"
@@ -74,7 +78,10 @@ class ServerCore(Owner):
         times: Times | None = None,
         read_bufsize: int = 2**18,
         auto_decompress: bool = True,
+        decompress_limit: int | None = 2**30,
+        decompress_ratio: float | None = 200.0,
         handler_cancellation: bool = False,
+        keepalive_requests: int = 0,
         max_connections: int = 10_000,
         tcp_keepalive: bool = True,
     ) -> None:
@@ -89,14 +96,20 @@ class ServerCore(Owner):
         self.times = times or Times()
         self.read_bufsize = read_bufsize
         self.auto_decompress = auto_decompress
+        self.decompress_limit = decompress_limit
+        self.decompress_ratio = decompress_ratio
         self.handler_cancellation = handler_cancellation
+        self.keepalive_requests = keepalive_requests if keepalive_requests > 0 else sys.maxsize
         self.max_connections = max_connections
+        self._told_full = -_TOLD_AGAIN
         self.tcp_keepalive = tcp_keepalive
+        self.end_app: Callable[[], Awaitable[None]] | None = None
         self.face: object = None
         self.has_prepare_hooks = False
         self.heads: dict[bytes, RequestHead] = {}
         self.watch: Deadlines[ServerConnection] = Deadlines(loop, max(GRANULARITY, self.times.granularity))
         self.connections: dict[ServerConnection, None] = {}
+        self.leaving: dict[ServerConnection, None] = {}
         self.served = 0
         self.starter = Starter(self)
         guard(self)
@@ -109,15 +122,41 @@ class ServerCore(Owner):
         """Make what serves one accepted connection."""
         return ServerConnection(self, self.loop, self)
 
+    # For those who listen by themselves: ``await loop.create_server(runner.server, host, port)``
+
+    def __call__(self) -> ServerConnection:
+        """Make what serves one accepted connection."""
+        return self.connection()
+
+    @property
+    def requests_count(self) -> int:
+        """The requests so far."""
+        return self.served
+
+    def pre_shutdown(self) -> None:
+        """Close the connections that idle, and each of the others after its answer; `shutdown` is to follow."""
+        stop(self)
+
+    async def shutdown(self, timeout: float | None = None) -> CloseReport:
+        """Close all connections; return what was done.
+
+        Args:
+            timeout: seconds that requests in flight have to end, None for as long as they like.
+
+        Cancelled, it aborts what is left.
+        """
+        return await close(self, timeout=timeout, at=caller())
+
     def create_task(self, coro: Coroutine[Any, Any, _T], *, name: str | None, origin: Origin) -> asyncio.Task[_T]:
         """Start a task that the closing of the server awaits, then cancels; an error nobody looks at is logged.
 
         Raises:
-            RuntimeError: the server has ended.
+            RuntimeError: the server has ended, or is the one of the parent process.
 
         """
-        if self.state is State.CLOSED:
+        if self.state is State.CLOSED or self.state is State.FOREIGN:
             coro.close()
+            self.check_loop()
             message = f"{self.name} has ended; a task that nobody awaits could not end well any more"
             raise RuntimeError(message)
         task = spawn(self, coro, origin=origin, name=name)
@@ -129,11 +168,7 @@ class ServerCore(Owner):
     def made(self, connection: ServerConnection) -> bool:
         """See `Serving.made`."""
         if len(self.connections) >= self.max_connections:
-            self.logger.warning(
-                "A connection from %s was refused: %d are open (max_connections)",
-                peer_of(connection),
-                len(self.connections),
-            )
+            self._tell_full(connection)
             return False
         self.connections[connection] = None
         if self.tcp_keepalive:
@@ -142,15 +177,35 @@ class ServerCore(Owner):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return True
 
+    def _tell_full(self, connection: ServerConnection) -> None:
+        """Log that connections are refused; a flood of them is not to be a flood of lines."""
+        now = self.loop.time()
+        if now - self._told_full >= _TOLD_AGAIN:
+            self._told_full = now
+            self.logger.warning(
+                "A connection from %s was refused: %d are open (max_connections); not said again for %d s",
+                peer_of(connection),
+                len(self.connections),
+                _TOLD_AGAIN,
+            )
+
     def lost(self, connection: ServerConnection) -> None:
         """See `Serving.lost`."""
         self.connections.pop(connection, None)
+        if self.leaving:
+            self.leaving.pop(connection, None)
 
-    def begin(
-        self, connection: ServerConnection, head: RequestHead, incoming: BodyStream | None, whole: bytes
-    ) -> None:
+    def see_off(self, connection: ServerConnection) -> None:
+        """See `Serving.see_off`."""
+        if connection not in self.leaving and self.state is not State.CLOSED:
+            self.leaving[connection] = None
+            spawn(self, _gone(connection), origin=_HERE, name=f"the rest of an answer to {peer_of(connection)}")
+
+    def begin(self, connection: ServerConnection, head: RequestHead, incoming: BodyStream | None, whole: bytes) -> None:
         """See `Serving.begin`."""
         exchange = Exchange(self, connection, head, incoming, whole)
+        if connection.served >= self.keepalive_requests:
+            exchange.keep_alive = False
         connection.exchange = exchange
         self.served += 1
         task = self.starter.start(serve(self, exchange), _HERE)
@@ -164,9 +219,12 @@ class ServerCore(Owner):
             return None
         coding = b", ".join(head.every(_CODING_KEY)).decode("latin-1")
         try:
-            return make_decoder(coding)
+            return make_decoder(coding, limit=self.decompress_limit, ratio=self.decompress_ratio)
         except (UnknownCodingError, MissingCodingError):
             return None
+        except CodingError as error:
+            message = f"Too many content codings: {error}"
+            raise ProtocolError(message, "body", 415) from error
 
     def refuse(self, connection: ServerConnection, error: ProtocolError) -> bytes:
         """See `Serving.refuse`."""
@@ -184,6 +242,9 @@ class ServerCore(Owner):
 
     async def _finish(self) -> None:
         await asyncio.wait([self.starter.end()])
+        end_app, self.end_app = self.end_app, None
+        if end_app is not None:
+            await end_app()
 
     def _abort(self, reason: str) -> None:
         if not self.loop.is_closed():
@@ -196,4 +257,12 @@ class ServerCore(Owner):
         super().ended()
 
     def _task_failed(self, task: asyncio.Task[Any], error: BaseException, origin: Origin) -> None:
-        self.logger.error("The task %r, started at %s, failed", task.get_name(), origin, exc_info=error)
+        if isinstance(error, Exception):  # the others have left the loop already: GracefulExit
+            self.logger.error("The task %r, started at %s, failed", task.get_name(), origin, exc_info=error)
+
+
+async def _gone(connection: ServerConnection) -> None:
+    """Return when nothing is left of a connection."""
+    gone = connection.gone()
+    if gone is not None:
+        await asyncio.wait([gone])

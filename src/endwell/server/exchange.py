@@ -121,11 +121,27 @@ class Exchange:
             self._until_close = True
         return writer
 
+    def settle(self) -> None:
+        """Have the response say that the connection ends, if the rest of the body is not going to be read away.
+
+        A client that was not told to continue may leave the body out: what comes next then would have two readings.
+        """
+        body = self.incoming
+        if body is not None and not body.ended:
+            unasked = not self._continued and self.head.waits_for_continue
+            if unasked or not self.connection.reads_away:
+                self.keep_alive = False
+
     def cut(self) -> None:
         """End a response that has begun and will not be complete, so that the client can see that it is not."""
         self.keep_alive = False
         if self._until_close:
-            self.connection.discard()  # an orderly end of the connection would look like the end of the body
+            self.connection.reset()  # an orderly end of the connection would look like the end of the body
+
+    def interim_writer(self) -> BodyWriter:
+        """See `RequestExchange.interim_writer`."""
+        self._continued = True
+        return BodyWriter(self.connection, None)
 
     def send_continue(self) -> None:
         """See `RequestExchange.send_continue`."""
@@ -173,8 +189,8 @@ class Exchange:
         self.keep_alive = False
         if self._leaving is not None and not self._leaving.done():
             self._leaving.set_result(None)
-        if self.owner.handler_cancellation and self.asker is not None:
-            self.asker.cancel("the client has gone")
+        if self.owner.handler_cancellation:
+            self._cancel("the client has gone")
 
     def stop(self) -> None:
         """See `ServedExchange.stop`."""
@@ -182,7 +198,11 @@ class Exchange:
         if not self._stopping:
             self._stopping = True
             for callback in list((self._at_stop or {}).values()):
-                callback()
+                try:
+                    callback()
+                except Exception as error:  # noqa: BLE001 - a stop cannot fail: the loop's handler is told
+                    message = f"What was to be called at the stop of {self.describe()} failed"
+                    self.loop.call_exception_handler({"message": message, "exception": error})
 
     # What the closing walk calls, and its report
 
@@ -196,8 +216,15 @@ class Exchange:
 
     def _abort(self, reason: str) -> None:
         self.keep_alive = False
-        if self.asker is not None:
-            self.asker.cancel(reason)
+        self._cancel(reason)
+
+    def _cancel(self, reason: str) -> None:
+        """Cancel the handler in the next pass of the loop.
+
+        Its task may not have taken its first step: cancelled now it would never be in the block that ends the exchange.
+        """
+        if self.asker is not None and not self.loop.is_closed():
+            self.loop.call_soon(self.asker.cancel, reason)
 
 
 class ResponseWriter(BodyWriter):

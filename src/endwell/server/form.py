@@ -222,8 +222,7 @@ async def _take_file(part: BodyPartReader, name: str, filename: str, content_typ
     await _pour(part, upload)
     await upload.finish()
     headers = cast("CIMultiDictProxy[str]", part.headers)
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    return FileField(name, filename, upload.file, kind or DEFAULT_TYPE, headers)
+    return FileField(name, filename, upload.file, content_type or DEFAULT_TYPE, headers)
 
 
 async def _pour(part: BodyPartReader, into: CollectingWriter | _Upload) -> None:

@@ -12,10 +12,11 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from endwell.connection.serving import peer_of
-from endwell.http.codings import CodingError
+from endwell.http.codings import CodingError, DecodedTooLargeError
 from endwell.http.multipart.errors import MultipartError, PartCharsetError, PartCodingError, PartTooLargeError
 from endwell.server.errors import (
     HTTPException,
+    HTTPGatewayTimeout,
     HTTPInternalServerError,
     HTTPServiceUnavailable,
     PayloadAccessError,
@@ -47,6 +48,8 @@ async def serve(core: ServerCore, exchange: Exchange) -> None:
     try:
         try:
             response = await core.handle(request)
+            if exchange.incoming is not None:
+                exchange.settle()
             data = response._whole(request) if response.__class__ is Response and not core.has_prepare_hooks else None
             if data is not None:
                 exchange.status = response.status
@@ -57,6 +60,8 @@ async def serve(core: ServerCore, exchange: Exchange) -> None:
             response = await _answer(core, exchange, request, error)
         except asyncio.CancelledError as cancelled:
             response = await _cancelled(core, exchange, request, cancelled)
+        except (KeyboardInterrupt, SystemExit) as leaving:
+            response = _leave_program(core, exchange, request, leaving)
     finally:
         if request._form is not None:
             request._release_files()
@@ -82,13 +87,19 @@ async def _send(exchange: Exchange, request: BaseRequest, response: StreamRespon
         )
         raise TypeError(message)
     exchange.status = response.status
-    if not response.prepared:
+    if not exchange.started:
         if not request._has_prepare_hooks:
             data = response._whole(request)
             if data is not None:
                 exchange.send(data)
                 return
         await response.prepare(request)
+    elif not response.prepared:
+        message = (
+            f"The handler of {exchange.describe()} had begun to send a response and returned another one; return the "
+            "one that was prepared"
+        )
+        raise RuntimeError(message)
     if not exchange.complete:
         await response.write_eof()
     exchange.complete = exchange.complete or exchange.started
@@ -104,12 +115,11 @@ async def _answer(
         return None
     if exchange.started:
         # The client is to see that what it got is not whole: the connection ends before the response does.
-        if not isinstance(error, HTTPException):
-            core.logger.error("Error while %s was being answered", exchange.describe(), exc_info=error)
-        else:
+        if isinstance(error, HTTPException) and (exchange.incoming is None or error is not exchange.incoming.error):
             core.logger.error("%s raised %s after its response had begun", exchange.describe(), type(error).__name__)
         exchange.cut()
         return None
+    exchange.settle()
     try:
         await _send(exchange, request, response)
     except Exception as second:
@@ -131,6 +141,8 @@ async def _answer(
 def _response_to(core: ServerCore, exchange: Exchange, error: Exception) -> StreamResponse | None:
     """Make the response to what a handler raised, and log what is the program's fault."""
     if isinstance(error, HTTPException):
+        if exchange.incoming is not None and error is exchange.incoming.error:
+            core.logger.warning("%d for %s: its body came too slowly", error.status, exchange.describe())
         return error
     cause = error if error.__cause__ is None else error.__cause__
     if exchange.transport is None and isinstance(cause, (ConnectionError, TruncatedError)):
@@ -143,13 +155,13 @@ def _response_to(core: ServerCore, exchange: Exchange, error: Exception) -> Stre
             status = cause.status
         elif isinstance(cause, (PartCharsetError, PartCodingError)):
             status = 415
-        elif isinstance(cause, PartTooLargeError):
+        elif isinstance(cause, (PartTooLargeError, DecodedTooLargeError)):
             status = 413
         core.logger.warning("%d for %s: its body is broken (%s)", status, exchange.describe(), type(cause).__name__)
         return Response(status=status, text=f"{status}: {reason_of(status)} (the body is broken)")
     core.logger.error("Error handling %s", exchange.describe(), exc_info=error)
     exchange.keep_alive = False
-    return _error_page(core, error)
+    return HTTPGatewayTimeout() if isinstance(error, TimeoutError) else _error_page(core, error)
 
 
 def _error_page(core: ServerCore, error: Exception) -> Response:
@@ -190,6 +202,27 @@ async def _cancelled(
     return response
 
 
+def _leave_program(
+    core: ServerCore, exchange: Exchange, request: BaseRequest, leaving: KeyboardInterrupt | SystemExit
+) -> StreamResponse | None:
+    """Answer a request whose handler ends the program (`GracefulExit`), and hand that on to whoever runs the loop."""
+    core.loop.call_soon(_raise, leaving)
+    exchange.keep_alive = False
+    if exchange.started:
+        exchange.cut()
+        return None
+    response = HTTPServiceUnavailable(text="503: Service Unavailable (the server is being shut down)")
+    data = response._whole(request)
+    if data is not None:
+        exchange.status = response.status
+        exchange.send(data)
+    return response
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 def _log_access(core: ServerCore, exchange: Exchange, request: BaseRequest, response: StreamResponse) -> None:
     assert core.access_log is not None
     try:
@@ -201,7 +234,7 @@ def _log_access(core: ServerCore, exchange: Exchange, request: BaseRequest, resp
 def refusal(core: ServerCore, connection: ServerConnection, error: ProtocolError) -> bytes:
     """Give the answer to what is no request, and log it, once, without what came (it may hold secrets)."""
     status = error.status
-    core.logger.warning("%d for %s: %s", status, peer_of(connection), str(error).partition(":")[0])
+    core.logger.warning("%d for %s: %s", status, peer_of(connection), str(error).partition(": ")[0])
     body = f"{status}: {reason_of(status)}\n{error}\n".encode("utf-8", "backslashreplace")
     return b"%b%bContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
         status_line(status, None, 1), date_and_server(), _REFUSED_BODY.encode(), len(body), body,

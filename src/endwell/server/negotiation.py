@@ -27,6 +27,8 @@ class ContentCoding(Enum):
 
 # What is taken first of codings the client likes equally well: the most saved for the least work.
 _PREFERENCE: Final = ("zstd", "br", "gzip", "deflate")
+# What `*` stands for: whoever accepts anything has hardly the newest in mind.
+_ANY: Final = frozenset({"gzip", "deflate"})
 _ALIASES: Final = {"x-gzip": "gzip"}
 _WEIGHT: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 # Whoever names more codings than this hides none of ours behind them.
@@ -55,8 +57,8 @@ def choose_coding(accept_encoding: Iterable[str]) -> str | None:
     """Give the content coding for a client that sent these `Accept-Encoding` fields, None for identity.
 
     The coding with the highest weight is taken; a coding before identity when both weigh the same, and one that was not
-    named is used only where ``*`` was. When nothing is acceptable, identity goes out all the same: section 12.5.3 lets
-    a server disregard the field, and a page in plain text helps more than an error.
+    named is used only where ``*`` was, and br and zstd not even then. When nothing is acceptable, identity goes out all
+    the same: section 12.5.3 lets a server disregard the field, and a page in plain text helps more than an error.
     """
     weights = _weights(accept_encoding)
     if not weights:
@@ -65,7 +67,7 @@ def choose_coding(accept_encoding: Iterable[str]) -> str | None:
     here = available_codings().split(", ")
     best, most = None, 0.0
     for coding in _PREFERENCE:
-        weight = weights.get(coding, other)
+        weight = weights.get(coding, other if coding in _ANY else 0.0)
         if weight > most and coding in here:
             best, most = coding, weight
     return None if most < weights.get("identity", other) else best

@@ -130,7 +130,7 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
             RuntimeError: the body was read already.
 
         """
-        if self._body is not None or self._pieces is not None:
+        if self._body or self._pieces:
             message = "Cannot clone request after reading its content"
             raise RuntimeError(message)
 
@@ -253,9 +253,13 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
         return self._exchange.transport
 
     @property
-    def writer(self) -> AbstractStreamWriter | None:
-        """What the body of the response goes through; None before its head was sent."""
-        return getattr(self._exchange, "writer", None)
+    def writer(self) -> AbstractStreamWriter:
+        """What the body of the response goes through.
+
+        Before its head was sent it takes interim responses: ``b"HTTP/1.1 100 Continue\r\n\r\n"`` in an
+        `expect_handler`.
+        """
+        return self._exchange.writer or self._exchange.interim_writer()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -349,7 +353,7 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
 
         Raises:
             HTTPUnsupportedMediaType: nobody here knows that charset (415); it is a LookupError too.
-            HTTPBadRequest: the body is not in it (400); it is a ValueError too.
+            HTTPBadRequest: the body is not in it (400); it is a UnicodeDecodeError too.
             HTTPRequestEntityTooLarge, RequestPayloadError: see `read`.
 
         """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from endwell.connection.reader import StreamReader
 from endwell.http.codings import CodingError
 from endwell.http.mediatype import is_expected_content_type, usable_charset
-from endwell.http.typedefs import JSONDecoder
+from endwell.http.typedefs import DEFAULT_JSON_DECODER, JSONDecoder
 from endwell.server.errors import (
     HTTPBadRequest,
     HTTPRequestEntityTooLarge,
@@ -29,6 +29,7 @@ __all__ = (
     "BadBodyError",
     "BadCharsetError",
     "BadJSONError",
+    "BadTextError",
     "check_content_type",
     "decode_body",
     "known_charset",
@@ -43,6 +44,14 @@ BROKEN = (ProtocolError, CodingError, ConnectionError)
 
 class BadBodyError(HTTPBadRequest, ValueError):
     """The body is not what its `Content-Type` says: the response 400, and a ValueError for who catches that."""
+
+
+class BadTextError(BadBodyError, UnicodeDecodeError):  # type: ignore[override]  # reason: that of the response
+    """The body is not in its charset: the response 400, and the UnicodeDecodeError of the codec."""
+
+    def __init__(self, error: UnicodeDecodeError) -> None:
+        HTTPBadRequest.__init__(self, text=f"The body is not text in {error.encoding}.")
+        UnicodeDecodeError.__init__(self, *error.args)
 
 
 class BadCharsetError(HTTPUnsupportedMediaType, LookupError):
@@ -127,12 +136,14 @@ def decode_body(body: bytes, charset: str | None) -> str:
 
     Raises:
         BadCharsetError: the charset is not known.
-        BadBodyError: the body is not in it.
+        BadTextError, BadBodyError: the body is not in it.
 
     """
     encoding = known_charset(charset)
     try:
         return body.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise BadTextError(error) from error
     except ValueError as error:
         raise BadBodyError(text=f"The body is not text in {encoding}.") from error
 
@@ -153,7 +164,7 @@ def parse_json(text: str, loads: JSONDecoder) -> Any:
 
     Raises:
         BadJSONError: it is no JSON.
-        BadBodyError: it is nested too deep for the parser.
+        BadBodyError: it is nested too deep for the parser, or has a number of more digits than Python converts.
 
     """
     try:
@@ -162,3 +173,7 @@ def parse_json(text: str, loads: JSONDecoder) -> Any:
         raise BadJSONError(error) from error
     except RecursionError as error:
         raise BadBodyError(text="The body is JSON that is nested too deep.") from error
+    except ValueError as error:
+        if loads is not DEFAULT_JSON_DECODER:
+            raise
+        raise BadBodyError(text="The body is JSON with a number of too many digits.") from error

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from endwell.http import hdrs
 from endwell.http.dates import format_http_date, parse_http_date
 from endwell.http.etag import ETAG_ANY, ETag
-from endwell.http.fields import check_text
+from endwell.http.fields import TOKEN, check_text
 from endwell.http.mediatype import DEFAULT_TYPE, charset_of, parse_mimetype
 from endwell.server.response_framing import parse_length
 
@@ -27,14 +27,13 @@ __all__ = ("ResponseFields", "join_type")
 # RFC 9110 section 8.8.3; Latin-1 stands for the bytes of obs-text.
 _OPAQUE: Final = re.compile(r"[!#-~\x80-\xff]+")
 _FIELD_ETAG: Final = re.compile(r'(W/)?"([!#-~\x80-\xff]*)"')
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def join_type(essence: str, parameters: dict[str, str]) -> str:
     """Put a media type and its parameters together, values in quotes where needed (RFC 9110 section 5.6.6)."""
     parts = [essence]
     for name, value in parameters.items():
-        if _TOKEN.fullmatch(value) is not None:
+        if TOKEN.fullmatch(value) is not None:
             parts.append(f"{name}={value}")
         else:
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')

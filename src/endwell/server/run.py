@@ -38,38 +38,51 @@ class _Ending:
         self.loop = loop
         self.asked: asyncio.Future[None] = loop.create_future()
         self.runner: AppRunner | None = None
+        self.starting: asyncio.Task[Any] | None = None
         self.count = 0
+        self.listening = False
 
-    def ask(self, number: int) -> None:
+    def ask(self) -> None:
         """Take a signal."""
         self.count += 1
         if self.count == 1:
             self.begin()
-        elif self.count == 2:
-            if self.runner is not None:
-                self.runner._hasten()
-        else:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            return
+        if self.runner is not None:
+            self.runner._hasten()
+        self.deaf()
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)  # the third ends the process, also one that never comes to its loop
 
     def begin(self) -> None:
-        """Have the server end in order."""
+        """Have the server end in order; a start under way is broken off."""
         if not self.asked.done():
             self.asked.set_result(None)
+            if self.starting is not None:
+                self.starting.cancel("the program is told to end")
 
     def listen(self) -> None:
         """Take the signals of the process."""
+        self.listening = True
         for number in _SIGNALS:
             try:
-                self.loop.add_signal_handler(number, self.ask, number)
+                self.loop.add_signal_handler(number, self.ask)
             except NotImplementedError:  # Windows
-                signal.signal(number, lambda number, _: self.loop.call_soon_threadsafe(self.ask, number))
+                signal.signal(number, lambda number, _: self.loop.call_soon_threadsafe(self.ask))
 
     def deaf(self) -> None:
         """Leave the signals to the process."""
-        for number in _SIGNALS:
-            with contextlib.suppress(NotImplementedError, RuntimeError):
-                self.loop.remove_signal_handler(number)
+        if self.listening:
+            self.listening = False
+            for number in _SIGNALS:
+                with contextlib.suppress(NotImplementedError, RuntimeError):
+                    self.loop.remove_signal_handler(number)
+
+    def over(self) -> None:
+        """Leave the signals as they were found."""
+        self.deaf()
+        if self.count > 1:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_app(  # long: its arguments, one line each
@@ -140,14 +153,15 @@ def run_app(  # long: its arguments, one line each
         handler_cancellation=handler_cancellation,
     )
     ending = _Ending(loop)
-    if handle_signals:
-        ending.listen()
     report: CloseReport | None = None
     try:
         asyncio.set_event_loop(loop)
-        report = _run(loop, ending, _serve(app, places, ending, settings, print))
+        if handle_signals:
+            ending.listen()
+        _run(loop, ending, _serve(app, places, ending, settings, print))
+        report = ending.runner._report if ending.runner is not None else None
     finally:
-        ending.deaf()
+        ending.over()
         _end_loop(loop)
         asyncio.set_event_loop(None)
     if report is not None and report.aborted:
@@ -197,41 +211,50 @@ async def _serve(
     ending: _Ending,
     settings: dict[str, Any],
     tell: Callable[..., None] | None,
-) -> CloseReport:
+) -> None:
     """Serve until told to end."""
-    if not isinstance(app, Application):
-        app = await app
-    runner = ending.runner = AppRunner(app, **settings)
-    await runner.setup()
-    ready = False
+    ending.starting = asyncio.current_task()
     try:
+        if not isinstance(app, Application):
+            app = await app
+        runner = ending.runner = AppRunner(app, **settings)
+        await runner.setup()
         for site in places.sites(runner):
             await site.start()
+        ending.starting = None
         if tell is not None and not ending.asked.done():
             names = ", ".join(sorted(str(site.name) for site in runner.sites))
             tell(f"======== Running on {names} ========\n(Press CTRL+C to quit)")
-        ready = True
         await asyncio.wait([ending.asked])
     finally:
-        if not ready:
-            await runner.cleanup()
-    return await runner.cleanup()
+        ending.starting = None
+        if ending.runner is not None:
+            await ending.runner.cleanup()
 
 
-def _run(
-    loop: asyncio.AbstractEventLoop, ending: _Ending, coro: Coroutine[Any, Any, CloseReport]
-) -> CloseReport | None:
+def _run(loop: asyncio.AbstractEventLoop, ending: _Ending, coro: Coroutine[Any, Any, None]) -> None:
     """Run to the end, also when something raises `GracefulExit` or the user presses Ctrl-C meanwhile."""
     task = start(loop, coro, "endwell: run_app")
     while True:
         try:
-            return loop.run_until_complete(task)
-        except (GracefulExit, KeyboardInterrupt):
+            loop.run_until_complete(task)
+        except (GracefulExit, KeyboardInterrupt) as error:
             if task.done():
-                return None
-            if ending.runner is None or ending.asked.done():
-                task.cancel()
-            ending.begin()
+                if not task.cancelled():
+                    task.exception()  # it is seen
+                return
+            if isinstance(error, GracefulExit):
+                ending.begin()
+            elif ending.count < 2:
+                ending.ask()
+            else:
+                raise
+        except asyncio.CancelledError:
+            if not ending.asked.done():
+                raise
+            return
+        else:
+            return
 
 
 def _end_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -13,13 +13,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from endwell.lifetime import CloseReport, Face, State, caller, close, hurry, stop
-from endwell.lifetime.tasks import start
+from endwell.lifetime import Aborted, CloseReport, Face, Origin, State, caller, close, hurry, stop
+from endwell.lifetime.closing import GOODBYE
+from endwell.lifetime.drain import Drain
 from endwell.server.core import ServerCore
+from endwell.server.errors import CleanupError
 from endwell.server.request import BaseRequest
 from endwell.server.settings import core_settings, make_access_log
 
 if TYPE_CHECKING:
+    from endwell.connection.serving import ServerConnection
     from endwell.server.application import Application
     from endwell.server.response import StreamResponse
     from endwell.server.sites import BaseSite
@@ -58,7 +61,8 @@ class BaseRunner(Face, ABC):
         self._shutdown_timeout = shutdown_timeout
         self._settings = core_settings(**settings)
         self._sites: list[BaseSite] = []
-        self._hurry: asyncio.Future[None] | None = None
+        self._hurried = False
+        self._announcing: asyncio.Timeout | None = None
         self._cleaning: asyncio.Future[CloseReport] | None = None
 
     def __repr__(self) -> str:
@@ -69,6 +73,12 @@ class BaseRunner(Face, ABC):
         """The running server, None before `setup` and after `cleanup`."""
         core: ServerCore | None = getattr(self, "_core", None)
         return core if core is not None and core.state is not State.CLOSED else None
+
+    @property
+    def _report(self) -> CloseReport | None:
+        """What was done when the server was closed, None before."""
+        core: ServerCore | None = getattr(self, "_core", None)
+        return None if core is None else core.report
 
     @property
     def addresses(self) -> list[Any]:
@@ -94,19 +104,22 @@ class BaseRunner(Face, ABC):
         settings = dict(self._settings)
         self._access = settings.pop("access")
         core = self._core = self._make_core(loop, shutdown_timeout=self._shutdown_timeout, **settings)
-        self._hurry = loop.create_future()
+        core.access_log = make_access_log(self._access)  # anew when a site starts: the logger may be set up meanwhile
+        self._hurried = False
         self._cleaning = None
         ready = False
         try:
             await self._startup()
+            if self._handle_signals:
+                self._on_signals(_raise_graceful_exit)
             ready = True
         finally:
             if not ready:
-                await close(core, timeout=0, at=caller())
-        if self._handle_signals:
-            with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
-                for number in _SIGNALS:
-                    loop.add_signal_handler(number, _raise_graceful_exit)
+                core.end_app = None
+                try:
+                    await close(core, timeout=0, at=caller())
+                finally:
+                    await self._cleanup()
 
     async def shutdown(self) -> None:
         """Tell the application that the end has begun; `cleanup` calls this."""
@@ -121,68 +134,117 @@ class BaseRunner(Face, ABC):
         core: ServerCore | None = getattr(self, "_core", None)
         if core is None:
             return CloseReport(repr(self))
-        if self._cleaning is not None:
-            return await asyncio.wait_for(_result(self._cleaning), None)
+        if core.state is State.FOREIGN or core.loop.is_closed():
+            return await close(core, timeout=0, at=caller())  # nothing of it is ours to close, or nothing is left
+        core.check_loop()
         task = asyncio.current_task()
-        if task is not None and task in core.tasks:
+        if task is not None and (task in core.tasks or core.starter.is_spare(task)):
             message = (
-                "A handler cannot await the end of its own server, which awaits the handler; raise web.GracefulExit(), "
-                "or set an event that whoever runs the server waits for"
+                "A handler, or a task of the server's, cannot await the end of its own server, which awaits it; raise "
+                "web.GracefulExit(), or set an event that whoever runs the server waits for"
             )
             raise RuntimeError(message)
-        core.check_loop()
+        if self._cleaning is not None:
+            await asyncio.wait([self._cleaning])
+            return self._cleaning.result()
         self._cleaning = core.loop.create_future()
-        report: CloseReport | None = None
         try:
-            report = await self._clean_up(core)
+            return await self._clean_up(core, caller())
         finally:
             self._sites.clear()
-            self._cleaning.set_result(report or core.report or CloseReport(core.describe()))
+            self._cleaning.set_result(core.report or CloseReport(core.describe()))
+
+    async def _clean_up(self, core: ServerCore, at: Origin) -> CloseReport:
+        if self._handle_signals:
+            self._on_signals(self._second_signal)
+        core.end_app = None  # that is done here
+        began = core.loop.time()
+        limit = self._shutdown_timeout
+        errors: list[BaseException] = []
+        cut: Aborted | None = None
+        report: CloseReport | None = None
+        try:
+            stop(core)
+            early = Drain(core.loop, CloseReport(""))  # it only counts: the closing itself has not begun to wait
+            core.watchers.append(early)
+            try:
+                cut = await self._announce(core, limit, errors)
+            finally:
+                core.watchers.remove(early)
+            left = None if limit is None else max(0.0, limit - (core.loop.time() - began))
+            if self._hurried:
+                left = 0.0
+            report = await close(
+                core, timeout=left, at=at, reason=f"it did not finish within shutdown_timeout={limit} s"
+            )
+            report.finished += early.report.finished
+            report.duration = core.loop.time() - began
+        finally:
+            try:
+                await _leave_nothing(core, at)
+            finally:
+                try:
+                    await self._clean_app(errors)
+                finally:
+                    if cut is not None and core.report is not None:
+                        core.report.aborted.append(cut)
+                    self._end_signals(core)
+                    core.logger.info("%s", core.report)
+                    if report is None:  # something else is on its way up
+                        _log_errors(core, errors)
+        _raise_errors(errors)
         return report
 
-    async def _clean_up(self, core: ServerCore) -> CloseReport:
+    async def _announce(self, core: ServerCore, limit: float | None, errors: list[BaseException]) -> Aborted | None:
+        """Run what the application does at the beginning of its end, within the time that there is."""
+        seconds = GOODBYE if self._hurried else None if limit is None else max(limit, GOODBYE)
+        announcing = self._announcing = asyncio.timeout(seconds)
+        try:
+            async with announcing:
+                await self.shutdown()
+        except Exception as error:  # noqa: BLE001 - it is raised when everything is cleaned up
+            if not (announcing.expired() and isinstance(error, TimeoutError)):
+                _note(errors, error)
+                return None
+            reason = f"it did not finish within {GOODBYE if self._hurried else seconds} s"
+            return Aborted(f"on_shutdown of {core.describe()}", reason, None)
+        finally:
+            self._announcing = None
+        return None
+
+    async def _clean_app(self, errors: list[BaseException]) -> None:
+        try:
+            await self._cleanup()
+        except Exception as error:  # noqa: BLE001 - it is raised when everything is cleaned up
+            _note(errors, error)
+
+    def _hasten(self) -> None:
+        """Have a cleanup, under way or to come, wait no longer for requests in flight."""
+        self._hurried = True
+        core: ServerCore | None = getattr(self, "_core", None)
+        if core is None or core.state is State.CLOSED:
+            return
+        announcing = self._announcing
+        if announcing is not None and not announcing.expired():
+            due, until = announcing.when(), core.loop.time() + GOODBYE
+            announcing.reschedule(until if due is None else min(due, until))
+        hurry(core)
+
+    def _on_signals(self, callback: Callable[[], object]) -> None:
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
+            for number in _SIGNALS:
+                self._core.loop.add_signal_handler(number, callback)
+
+    def _second_signal(self) -> None:
+        """Hurry; the next signal ends the process."""
+        self._end_signals(self._core)
+        self._hasten()
+
+    def _end_signals(self, core: ServerCore) -> None:
         if self._handle_signals:
             with contextlib.suppress(NotImplementedError):
                 for number in _SIGNALS:
                     core.loop.remove_signal_handler(number)
-        at = caller()
-        began = core.loop.time()
-        limit = self._shutdown_timeout
-        try:
-            stop(core)
-            await self._announce(limit)
-            left = None if limit is None else max(0.0, limit - (core.loop.time() - began))
-            if self._hurry is not None and self._hurry.done():
-                left = 0.0
-            reason = f"it did not finish within shutdown_timeout={limit} s"
-            return await close(core, timeout=left, at=at, reason=reason)
-        finally:
-            try:
-                if core.state is not State.CLOSED:
-                    await close(core, timeout=0, at=at)
-            finally:
-                await self._cleanup()
-                if core.report is not None:
-                    core.logger.info("%s", core.report)
-
-    async def _announce(self, limit: float | None) -> None:
-        """Run what the application does at the beginning of its end, within the time that there is."""
-        assert self._hurry is not None
-        task = start(self._core.loop, self.shutdown(), "endwell: shutdown of an application")
-        try:
-            await asyncio.wait([task, self._hurry], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not task.done():
-                task.cancel("it did not finish within shutdown_timeout")
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
-
-    def _hasten(self) -> None:
-        """Have a cleanup that waits for requests in flight wait no longer."""
-        if self._hurry is not None and not self._hurry.done():
-            self._hurry.set_result(None)
-            hurry(self._core)
 
     def _site_started(self, site: BaseSite) -> None:
         if site in self._sites:
@@ -222,20 +284,75 @@ class BaseRunner(Face, ABC):
 class Server:
     """A handler for every request, without an application: ``web.Server(handler)``.
 
+    A `ServerRunner` runs it. It is a protocol factory as well, for those who listen by themselves::
+
+        listening = await loop.create_server(server, "127.0.0.1", 8080)
+        ...
+        listening.close()
+        await server.shutdown()
+
     Args:
         handler: gives the response to a `BaseRequest`.
         request_factory: makes the request of an exchange.
+        handler_cancellation: cancel the handler when its client has gone.
         **settings: see `server.settings.core_settings`.
 
     """
 
     def __init__(
-        self, handler: Handler, *, request_factory: Callable[[Any], BaseRequest] | None = None, **settings: Any
+        self,
+        handler: Handler,
+        *,
+        request_factory: Callable[[Any], BaseRequest] | None = None,
+        handler_cancellation: bool = False,
+        **settings: Any,
     ) -> None:
-        core_settings(**settings)  # an error shows here, where it was made
-        self.handler = handler
-        self.settings = settings
+        self.handler_cancellation = handler_cancellation
+        self.settings = {**settings, "handler_cancellation": True} if handler_cancellation else settings
+        core_settings(**self.settings)  # an error shows here, where it was made
+        self.request_handler = handler
         self.request_factory = request_factory or BaseRequest
+        self._core: ServerCore | None = None
+
+    def __call__(self) -> ServerConnection:
+        """Make what serves one accepted connection."""
+        core = self._core
+        if core is None or core.state is State.CLOSED:
+            settings = core_settings(**self.settings)
+            access_log = make_access_log(settings.pop("access"))
+            core = self._make_core(asyncio.get_running_loop(), access_log=access_log, **settings)
+        return core.connection()
+
+    def _make_core(self, loop: asyncio.AbstractEventLoop, **settings: Any) -> ServerCore:
+        core = ServerCore(loop, self.request_handler, self.request_factory, name="Server", **settings)
+        core.has_prepare_hooks = self.request_factory is not BaseRequest  # another request may know of some
+        self._core = core
+        return core
+
+    @property
+    def connections(self) -> list[ServerConnection]:
+        """The connections that are open."""
+        return [] if self._core is None else list(self._core.connections)
+
+    @property
+    def requests_count(self) -> int:
+        """The requests so far."""
+        return 0 if self._core is None else self._core.served
+
+    def pre_shutdown(self) -> None:
+        """Close the connections that idle, and each of the others after its answer; `shutdown` is to follow."""
+        if self._core is not None:
+            self._core.pre_shutdown()
+
+    async def shutdown(self, timeout: float | None = None) -> CloseReport:
+        """Close all connections; return what was done. Of a server that a runner runs: see `BaseRunner.cleanup`.
+
+        Args:
+            timeout: seconds that requests in flight have to end, None for as long as they like.
+
+        Cancelled, it aborts what is left.
+        """
+        return CloseReport("Server") if self._core is None else await self._core.shutdown(timeout)
 
 
 class ServerRunner(BaseRunner):
@@ -249,8 +366,7 @@ class ServerRunner(BaseRunner):
         self._web_server = web_server
 
     def _make_core(self, loop: asyncio.AbstractEventLoop, **settings: Any) -> ServerCore:
-        server = self._web_server
-        return ServerCore(loop, server.handler, server.request_factory, name="Server", **settings)
+        return self._web_server._make_core(loop, **settings)
 
 
 class AppRunner(BaseRunner):
@@ -281,14 +397,49 @@ class AppRunner(BaseRunner):
         return core
 
     async def _startup(self) -> None:
-        await self._app.startup()
-        self._app.freeze()
-        self._core.has_prepare_hooks = self._app._has_prepare_hooks()
+        app = self._app
+        await app.startup()
+        app.freeze()
+        self._core.has_prepare_hooks = app._has_prepare_hooks()
+
+        async def end_app() -> None:  # of the application, not of the runner, which may be what was forgotten
+            try:
+                await app.shutdown()
+            finally:
+                await app.cleanup()
+
+        self._core.end_app = end_app
 
     async def _cleanup(self) -> None:
         await self._app.cleanup()
 
 
-async def _result(future: asyncio.Future[CloseReport]) -> CloseReport:
-    await asyncio.wait([future])
-    return future.result()
+async def _leave_nothing(core: ServerCore, at: Origin) -> None:
+    """End what a closing that was cancelled has left: what it has cancelled and aborted is not over yet."""
+    if core.state is not State.CLOSED:
+        await close(core, timeout=0, at=at, reason="the closing itself was cancelled")
+    left: set[asyncio.Future[Any]] = {task for task in core.tasks if not task.done()}
+    left |= {future for node in core.subtree() if (future := node.gone()) is not None and not future.done()}
+    spare = core.starter.end()
+    if not spare.done():
+        left.add(spare)
+    if left:
+        await asyncio.wait(left, timeout=GOODBYE)
+
+
+def _note(errors: list[BaseException], error: Exception) -> None:
+    errors += error.exceptions if isinstance(error, CleanupError) else [error]
+
+
+def _log_errors(core: ServerCore, errors: list[BaseException]) -> None:
+    for error in errors:
+        core.logger.error("Error while %s was cleaned up: %r", core.describe(), error, exc_info=error)
+
+
+def _raise_errors(errors: list[BaseException]) -> None:
+    """Raise the one error, or a `CleanupError` of several."""
+    if len(errors) == 1 and isinstance(errors[0], Exception):
+        raise errors[0]
+    if errors:
+        message = f"{len(errors)} things failed while the server was cleaned up"
+        raise CleanupError(message, errors)

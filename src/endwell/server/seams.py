@@ -75,6 +75,9 @@ class RequestExchange(Protocol):
         `length` is what Content-Length says; None without `chunked` means that the end of the connection ends the body.
         """
 
+    def interim_writer(self) -> AbstractStreamWriter:
+        """Give what writes interim responses as they are; whoever asks for it sends 100 (Continue) with it."""
+
     def send_continue(self) -> None:
         """Ask for the body with 100 (Continue), if the client waits for that. Idempotent."""
 

@@ -18,6 +18,7 @@ _IGNORED: Final = frozenset({"loop", "timeout_ceil_threshold"})
 def core_settings(  # long: the list of what can be told, one line each
     *,
     keepalive_timeout: float = 3630.0,
+    keepalive_requests: int = 0,
     tcp_keepalive: bool = True,
     logger: logging.Logger = server_logger,
     access_log_class: type[AbstractAccessLogger] = AccessLogger,
@@ -30,10 +31,13 @@ def core_settings(  # long: the list of what can be told, one line each
     lingering_time: float = 10.0,
     read_bufsize: int = 2**18,
     auto_decompress: bool = True,
+    decompress_limit: int | None = 2**30,
+    decompress_ratio: float | None = 200.0,
     handler_cancellation: bool = False,
     header_timeout: float = 30.0,
     body_timeout: float = 60.0,
     body_rate: float = 240.0,
+    body_grace: float = 20.0,
     send_timeout: float = 60.0,
     max_connections: int = 10_000,
     **ignored: Any,
@@ -42,6 +46,7 @@ def core_settings(  # long: the list of what can be told, one line each
 
     Args:
         keepalive_timeout: seconds a connection may idle between two requests.
+        keepalive_requests: requests that a connection may have; 0 for any number.
         tcp_keepalive: have the operating system look after silent connections.
         logger: gets the errors of handlers, and one line for each client that breaks the protocol.
         access_log_class: makes the lines of the access log.
@@ -54,11 +59,14 @@ def core_settings(  # long: the list of what can be told, one line each
         lingering_time: seconds a connection stays open after its last answer, for a client that still sends.
         read_bufsize: bytes of a body that are taken before a handler reads them.
         auto_decompress: undo the content coding of bodies.
+        decompress_limit: bytes that may come out of the codings of one body; None for any number.
+        decompress_ratio: how many times its size a body may grow by that, from 8 MiB on; None for any.
         handler_cancellation: cancel the handler when its client has gone.
         header_timeout: seconds for the head of a request, from its first byte on.
         body_timeout: seconds between two reads of a body.
-        body_rate: bytes per second that a body must bring after 20 seconds; 0 for any.
-        send_timeout: seconds that a client may leave its answers unread before it gets another.
+        body_rate: bytes per second that a body must bring; 0 for any.
+        body_grace: seconds after which that is looked at.
+        send_timeout: seconds that a client may stand still while an answer waits to be read by it.
         max_connections: open at a time; further ones are closed.
 
     Raises:
@@ -82,10 +90,14 @@ def core_settings(  # long: the list of what can be told, one line each
             send=send_timeout,
             linger=lingering_time,
             rate=body_rate,
+            grace=body_grace,
         ),
         "read_bufsize": read_bufsize,
         "auto_decompress": auto_decompress,
+        "decompress_limit": decompress_limit,
+        "decompress_ratio": decompress_ratio,
         "handler_cancellation": handler_cancellation,
+        "keepalive_requests": keepalive_requests,
         "max_connections": max_connections,
     }
 

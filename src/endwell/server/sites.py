@@ -11,6 +11,7 @@ from typing import Any
 from yarl import URL
 
 from endwell.http.typedefs import PathLike
+from endwell.lifetime import State
 from endwell.lifetime.closing import finish_one
 from endwell.server.runner import BaseRunner
 from endwell.transport.listener import Listener, listen
@@ -61,17 +62,23 @@ class BaseSite(ABC):
         """Listen.
 
         Raises:
-            RuntimeError: this site listens already.
+            RuntimeError: this site listens already; or the server is being closed, belongs to another event loop, or
+                is the parent's.
             OSError: the address can't be had.
 
         """
+        core = self._core
+        core.check_loop()
+        if core.state is not State.OPEN:
+            message = f"{core.describe()} is being closed, or was: {self!r} cannot listen for it any more"
+            raise RuntimeError(message)
         self._runner._site_started(self)
         started = False
         try:
             self._listener = await self._listen()
             started = True
         finally:
-            if not started:
+            if not started and self in self._runner.sites:
                 self._runner._site_stopped(self)
 
     async def stop(self) -> None:

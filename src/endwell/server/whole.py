@@ -265,7 +265,7 @@ class Response(StreamResponse):
         if self._plain:
             exchange = request._exchange
             head = exchange.head
-            if exchange.keep_alive and head.minor and head.method not in _ODD_METHODS:
+            if exchange.keep_alive and head.minor and head.method not in _ODD_METHODS and not exchange.started:
                 body: Any = self._body or b""  # never a payload: that would not be plain
                 lead = _leads.get((self._status, self._type or (DEFAULT_TYPE if body else None)))
                 if lead is not None and len(body) <= _COPIED_MAX:

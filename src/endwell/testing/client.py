@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Self, TypeVar, overload
 
+from endwell.client.context import RequestContext
 from endwell.client.cookiejar import AbstractCookieJar, CookieJar
 from endwell.client.session import ClientSession
 from endwell.server.request import BaseRequest, Request
@@ -17,11 +18,14 @@ from endwell.testing.servers import BaseTestServer, TestServer
 if TYPE_CHECKING:
     from yarl import URL
 
-    from endwell.client.context import RequestContext
+    from endwell.client.response import ClientResponse
     from endwell.http.typedefs import StrOrURL
     from endwell.server.application import Application
 
 __all__ = ("TestClient",)
+
+_KEPT: Final = 100
+"""Responses above which those that have ended are let go of."""
 
 RequestT = TypeVar("RequestT", bound=BaseRequest)
 AppT = TypeVar("AppT", bound="Application | None")
@@ -78,6 +82,7 @@ class TestClient(Generic[RequestT, AppT]):
         self._session_arguments = kwargs
         self._session: ClientSession | None = None
         self._closed = False
+        self._responses: list[ClientResponse] = []
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'closed' if self._closed else 'of'} {self._server!r}>"
@@ -142,36 +147,51 @@ class TestClient(Generic[RequestT, AppT]):
     # Requests
 
     def request(self, method: str, path: StrOrURL, **kwargs: Any) -> RequestContext:
-        """Make a request to a path on the server. See `ClientSession.request`."""
-        return self.session.request(method, self.make_url(path), **kwargs)
+        """Make a request to a path on the server. See `ClientSession.request`.
+
+        A test may leave the response as it is: what it did not read is dealt with when the client is closed.
+        """
+        return self._kept(self.session.request(method, self.make_url(path), **kwargs))
 
     def get(self, path: StrOrURL, **kwargs: Any) -> RequestContext:
         """Make a GET request. See `request`."""
-        return self.session.get(self.make_url(path), **kwargs)
+        return self._kept(self.session.get(self.make_url(path), **kwargs))
 
     def post(self, path: StrOrURL, **kwargs: Any) -> RequestContext:
         """Make a POST request. See `request`."""
-        return self.session.post(self.make_url(path), **kwargs)
+        return self._kept(self.session.post(self.make_url(path), **kwargs))
 
     def options(self, path: StrOrURL, **kwargs: Any) -> RequestContext:
         """Make an OPTIONS request. See `request`."""
-        return self.session.options(self.make_url(path), **kwargs)
+        return self._kept(self.session.options(self.make_url(path), **kwargs))
 
     def head(self, path: StrOrURL, **kwargs: Any) -> RequestContext:
         """Make a HEAD request. See `request`."""
-        return self.session.head(self.make_url(path), **kwargs)
+        return self._kept(self.session.head(self.make_url(path), **kwargs))
 
     def put(self, path: StrOrURL, **kwargs: Any) -> RequestContext:
         """Make a PUT request. See `request`."""
-        return self.session.put(self.make_url(path), **kwargs)
+        return self._kept(self.session.put(self.make_url(path), **kwargs))
 
     def patch(self, path: StrOrURL, **kwargs: Any) -> RequestContext:
         """Make a PATCH request. See `request`."""
-        return self.session.patch(self.make_url(path), **kwargs)
+        return self._kept(self.session.patch(self.make_url(path), **kwargs))
 
     def delete(self, path: StrOrURL, **kwargs: Any) -> RequestContext:
         """Make a DELETE request. See `request`."""
-        return self.session.delete(self.make_url(path), **kwargs)
+        return self._kept(self.session.delete(self.make_url(path), **kwargs))
+
+    def _kept(self, request: RequestContext) -> RequestContext:
+        return RequestContext(self._keep(request))
+
+    async def _keep(self, request: RequestContext) -> ClientResponse:
+        """Keep the response until the client is closed: one that is collected before it was read would be a leak."""
+        response = await request
+        if not response.closed:
+            if len(self._responses) >= _KEPT:
+                self._responses = [each for each in self._responses if not each.closed]
+            self._responses.append(response)
+        return response
 
     # The end
 
@@ -186,6 +206,7 @@ class TestClient(Generic[RequestT, AppT]):
             if self._session is not None:
                 await self._session.close()
         finally:
+            self._responses.clear()
             await self._server.close()
 
     def __enter__(self) -> NoReturn:

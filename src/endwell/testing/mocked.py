@@ -174,6 +174,11 @@ class MockedExchange:
             self.status = int(head[9:12])
         self.started = True
 
+    def interim_writer(self) -> BodyWriter:
+        """See `RequestExchange.interim_writer`."""
+        self.continued = True
+        return BodyWriter(self.stream, None)
+
     def send_continue(self) -> None:
         """See `RequestExchange.send_continue`."""
         if self.head.waits_for_continue and not self.continued and not self.started:

@@ -15,35 +15,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from endwell.lifetime import Owner, Resource
-from endwell.lifetime.origin import caller
+from endwell.lifetime import Origin, Owner, Resource, State
+from endwell.lifetime.closing import finish_one
 from endwell.lifetime.tasks import spawn
-from endwell.transport.stream import Stream
+from endwell.transport.accepted import Accepted
 
 __all__ = ("HANDSHAKE_TIMEOUT", "Listener", "listen")
 
 HANDSHAKE_TIMEOUT: Final = 10.0
 """Seconds that a client has for the TLS handshake."""
 
-_SHUTDOWN_TIMEOUT: Final = 5.0
+_NOWHERE: Final = Origin(None, 0)
+_NO_TIMEOUT: Final = 24 * 3600.0
+"""Of the loop's TLS for its goodbye: it would cut off who reads slowly. Whoever owns the stream knows better."""
 
 
 class Listener(Resource):
     """The listening sockets of one address.
 
     Attributes:
-        sockets: addresses as `getsockname` gives them.
+        addresses: of the sockets, as `getsockname` gives them.
         path: of a Unix socket, which is removed with the listener.
 
     """
 
-    __slots__ = ("_inode", "_server", "addresses", "path")
+    __slots__ = ("_gone", "_inode", "_server", "addresses", "path")
 
     kind = "listener"
 
     def __init__(self, owner: Owner, server: asyncio.AbstractServer, path: str | None) -> None:
         super().__init__(owner)
         self._server = server
+        self._gone: asyncio.Future[None] | None = None
         self.path = path
         self._inode = _inode(path)
         self.addresses: list[Any] = [sock.getsockname() for sock in getattr(server, "sockets", ())]
@@ -52,6 +55,14 @@ class Listener(Resource):
         """See `Resource.describe`."""
         return f"listener on {self.path or ', '.join(map(str, self.addresses))}"
 
+    async def start(self) -> None:
+        """Begin to accept connections."""
+        await self._server.start_serving()
+
+    def gone(self) -> asyncio.Future[None] | None:
+        """See `Resource.gone`: what the loop had just accepted becomes a stream before this is done."""
+        return self._gone
+
     def _stop(self) -> None:
         self._release()
 
@@ -59,22 +70,44 @@ class Listener(Resource):
         self._release()
 
     def _release(self) -> None:
-        if self._server.is_serving():
-            if self._server.get_loop().is_closed():
-                for sock in getattr(self._server, "sockets", ()):
-                    sock._sock.close()  # of asyncio: there is no public way, and uvloop has closed its own
-            else:
-                self._server.close()
-            # Another server may have taken the path meanwhile: its socket is not ours to remove.
-            if self.path and self._inode is not None and _inode(self.path) == self._inode:
-                with contextlib.suppress(OSError):
-                    Path(self.path).unlink()
+        if self._gone is not None or self.state in (State.CLOSED, State.FOREIGN):
+            return
+        loop = self._server.get_loop()
+        if isinstance(loop, asyncio.SelectorEventLoop):
+            # The loop's own `close` would have it lose what it has just accepted, and not close that socket.
+            for sock in getattr(self._server, "sockets", ()):
+                if not loop.is_closed():
+                    loop.remove_reader(sock.fileno())
+                sock._sock.close()  # there is no public way
+        elif not loop.is_closed():  # uvloop closes its sockets with it
+            self._server.close()
+        # Another server may have taken the path meanwhile: its socket is not ours to remove.
+        if self.path and self._inode is not None and _inode(self.path) == self._inode:
+            with contextlib.suppress(OSError):
+                Path(self.path).unlink()
+        if loop.is_running():
+            self._gone = loop.create_future()
+            loop.call_soon(loop.call_soon, self._over)
+        else:
+            self.ended()
+
+    def _over(self) -> None:
         self.ended()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    def _inherited(self) -> None:
+        # Closed here, it would be taken out of the selector that the child shares with its parent.
+        _foreign.append(self._server)
+
+
+_foreign: list[asyncio.AbstractServer] = []
+"""In a forked child: what listens in the parent, kept for as long as the child lives."""
 
 
 async def listen(
     owner: Owner,
-    make: Callable[[], Stream],
+    make: Callable[[], Accepted],
     *,
     host: str | list[str] | None = None,
     port: int = 0,
@@ -87,8 +120,11 @@ async def listen(
 ) -> Listener:
     """Start to accept connections, each served by the stream that `make` gives.
 
+    Cancelled, it leaves nothing that listens.
+
     Raises:
         OSError: the address can't be had.
+        RuntimeError: the owner is being closed.
 
     """
     factory: Callable[[], asyncio.BaseProtocol] = make
@@ -97,69 +133,157 @@ async def listen(
         factory = lambda: _Handshake(owner, make, context)  # noqa: E731
     loop = owner.loop
     server: asyncio.AbstractServer
+    # Not serving yet: the loop waits for a pass after it has begun to serve, and who is cancelled there loses a server.
     if path is not None:
-        sock = _bound(path)
+        sock = _bound(path, backlog)
     if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
-        server = await loop.create_unix_server(factory, sock=sock, backlog=backlog)
+        server = await loop.create_unix_server(factory, sock=sock, backlog=backlog, start_serving=False)
     elif sock is not None:
-        server = await loop.create_server(factory, sock=sock, backlog=backlog)
+        server = await loop.create_server(factory, sock=sock, backlog=backlog, start_serving=False)
     else:
         server = await loop.create_server(
-            factory, host, port, backlog=backlog, reuse_address=reuse_address, reuse_port=reuse_port
+            factory,
+            host,
+            port,
+            backlog=backlog,
+            reuse_address=reuse_address,
+            reuse_port=reuse_port,
+            start_serving=False,
         )
-    return Listener(owner, server, path)
+    listener = Listener(owner, server, path)
+    started = False
+    try:
+        if owner.state is State.OPEN:
+            await listener.start()
+            started = owner.state is State.OPEN
+    finally:
+        if not started:
+            await finish_one(listener, 0)
+    if not started:
+        message = f"{owner.describe()} is being closed, or was: nothing can listen for it any more"
+        raise RuntimeError(message)
+    return listener
 
 
-class _Handshake(Stream):
-    """An accepted connection before its TLS handshake is over."""
+class _Handshake(Accepted):
+    """An accepted connection before its TLS handshake is over.
 
-    __slots__ = ("_context", "_made", "_make")
+    What the client sends with the end of the handshake comes before the loop has said that it is over: it is kept here,
+    and given to the stream that goes on.
+    """
+
+    __slots__ = ("_context", "_early", "_ended", "_make", "_stream")
 
     kind = "TLS handshake"
 
-    def __init__(self, owner: Owner, make: Callable[[], Stream], context: ssl.SSLContext) -> None:
+    def __init__(self, owner: Owner, make: Callable[[], Accepted], context: ssl.SSLContext) -> None:
         super().__init__(owner, owner.loop)
         self._make = make
         self._context = context
-        self._made: Stream | None = None
+        self._early: list[bytes] = []
+        self._ended = False
+        self._stream: Accepted | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
         super().connection_made(transport)
-        assert isinstance(self.owner, Owner)
-        spawn(self.owner, self._shake_hands(), origin=caller(), name="endwell: TLS handshake", part_of_work=True)
+        if not transport.is_closing():
+            assert isinstance(self.owner, Owner)
+            spawn(self.owner, self._shake_hands(), origin=_NOWHERE, name="endwell: TLS handshake", part_of_work=True)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes with the end of the handshake; or before its beginning, which uvloop cannot be kept from."""
+        self._early.append(data)
+
+    def eof_received(self) -> None:
+        """Note that the client has ended its side already."""
+        self._ended = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the connection is gone."""
-        if self._made is None:
+        """Note that the connection is gone; the stream's end may be told to us, when it came just before."""
+        if self._stream is not None:
+            self._stream.connection_lost(exc)
+        else:
             super().connection_lost(exc)
 
     def _stop(self) -> None:
         self.discard()
 
     async def _shake_hands(self) -> None:
-        transport = self.transport
-        if transport is None or transport.is_closing():
+        raw = self.transport
+        if raw is None or raw.is_closing():
             return
-        stream = self._make()
+        secure: asyncio.Transport | None = None
         try:
-            secure = await self.loop.start_tls(
-                transport,
-                stream,
-                self._context,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
-                ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT,
-            )
-        except (OSError, ssl.SSLError):
-            secure = None
-        if secure is None:
-            stream.ended()
-            self.discard()
+            secure = await self._secured(raw)
+        except OSError:  # those of TLS are
+            pass
+        finally:
+            if secure is None or raw.get_protocol() is None:  # there is none any more when the connection is gone
+                self._failed(raw)
+                secure = None
+        if secure is not None:
+            self.loop.call_soon(self._hand_over, raw, secure)  # no task is to be the current one when requests begin
+
+    async def _secured(self, raw: asyncio.Transport) -> asyncio.Transport | None:
+        """Begin TLS; what has come already goes to it in its turn: behind its beginning, before what comes next."""
+        early, self._early = self._early, []
+        starting = self.loop.start_tls(
+            raw,
+            self,
+            self._context,
+            server_side=True,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+            ssl_shutdown_timeout=_NO_TIMEOUT,
+        ).__await__()
+        begun = False
+        try:
+            shaken: asyncio.Future[None] = next(starting)
+            if early:
+                self.loop.call_soon(_feed, raw.get_protocol(), b"".join(early))
+            await asyncio.wait([shaken])
+            begun = True
+        finally:
+            if not begun:
+                starting.close()
+        try:
+            next(starting)
+        except StopIteration as end:
+            secure: asyncio.Transport | None = end.value
+        return secure
+
+    def _failed(self, raw: asyncio.Transport) -> None:
+        """Free the connection: the layer of TLS does not tell us of its end."""
+        if raw.get_protocol() is None:
+            self.connection_lost(None)
+        else:
+            raw.set_protocol(self)
+            raw.abort()
+
+    def _hand_over(self, raw: asyncio.Transport, secure: asyncio.Transport) -> None:
+        """Have the stream go on that serves the connection."""
+        if self.state is not State.OPEN or raw.get_protocol() is None:
             return
-        self._made = stream
+        stream = self._stream = self._make()
+        stream.below = raw
+        secure.set_protocol(stream)
+        self.transport = None
         self.ended()
         stream.connection_made(secure)
+        for data in self._early:
+            stream.data_received(data)
+        if self._ended:
+            stream.eof_received()
+
+
+def _feed(protocol: Any, data: bytes) -> None:
+    """Give bytes to a `BufferedProtocol`."""
+    while data:
+        buffer = protocol.get_buffer(len(data))
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]
 
 
 def _inode(path: str | None) -> tuple[int, int] | None:
@@ -172,30 +296,36 @@ def _inode(path: str | None) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _bound(path: str) -> socket.socket:
+def _bound(path: str, backlog: int) -> socket.socket:
     """Bind a Unix socket. The loop's own way would take the path away from a server that still lives."""
-    _remove_stale(path)
+    taken = _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.bind(path)
+        sock.listen(backlog)  # at once: another server that looks at the path is to see that we live
     except OSError as error:
         sock.close()
-        raise OSError(error.errno, f"Cannot listen on the Unix socket {path!r}: {error.strerror}") from error
+        why = taken or error.strerror or error
+        raise OSError(error.errno, f"Cannot listen on the Unix socket {path!r}: {why}") from error
     return sock
 
 
-def _remove_stale(path: str) -> None:
-    """Remove the socket that a server left behind which did not end well; a living one keeps it."""
+def _remove_stale(path: str) -> str | None:
+    """Remove the socket that a server left behind which did not end well; say what else is there."""
     try:
-        if path.startswith("\0") or not stat.S_ISSOCK(Path(path).stat().st_mode):
-            return
-    except OSError:
-        return
+        if path.startswith("\0"):
+            return None
+        if not stat.S_ISSOCK(Path(path).lstat().st_mode):
+            return "there is something else than a socket at this path"
+    except (OSError, ValueError):
+        return None
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             Path(path).unlink()
+            return None
         except OSError:
             pass
+    return "another server listens on it"

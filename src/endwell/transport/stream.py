@@ -6,10 +6,13 @@ The protocols of layer 3 inherit from it instead of standing on it: one Python c
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from endwell.lifetime import Event, Resource, State
 from endwell.lifetime.resource import transition
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ("Stream",)
 
@@ -109,7 +112,37 @@ class Stream(Resource, asyncio.Protocol):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Ask the transport (see `asyncio.BaseTransport.get_extra_info`)."""
-        return default if self.transport is None else self.transport.get_extra_info(name, default)
+        if self.transport is None:
+            return default
+        try:
+            return self.transport.get_extra_info(name, default)
+        except (OSError, ValueError):  # uvloop asks the socket for its addresses, also when it is closed
+            return default
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a transport that is not being closed."""
+        return self.transport is not None and not self.transport.is_closing()
+
+    @property
+    def peername(self) -> Any:
+        """The address of the peer as the socket gives it, None when it is not known."""
+        return self.get_extra_info("peername")
+
+    @property
+    def sockname(self) -> Any:
+        """Our own address as the socket gives it, None when it is not known."""
+        return self.get_extra_info("sockname")
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """What TLS was set up with, None for a connection without TLS."""
+        context: ssl.SSLContext | None = self.get_extra_info("sslcontext")
+        return context
+
+    def force_close(self) -> None:
+        """Close; aiohttp's other name for `close`."""
+        self.close()
 
     # What the closing walk calls
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from endwell.http import hdrs
+from endwell.http.fields import TOKEN
 from endwell.http.version import HttpVersion11
 from endwell.lifetime.origin import caller
 from endwell.server.abc import AbstractView
@@ -27,8 +27,6 @@ __all__ = ("AbstractRoute", "ExpectHandler", "Handler", "ResourceRoute", "System
 
 Handler: TypeAlias = "Callable[[Request], Awaitable[StreamResponse]]"
 ExpectHandler: TypeAlias = "Callable[[Request], Awaitable[StreamResponse | None]]"
-
-_TOKEN: Final = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 
 
 def _is_coroutine_function(function: Any) -> bool:
@@ -95,7 +93,7 @@ class AbstractRoute(ABC):
         resource: AbstractResource | None = None,
     ) -> None:
         method = method.upper()
-        if _TOKEN.fullmatch(method) is None:
+        if TOKEN.fullmatch(method) is None:
             message = f"{method!r} is not a method: letters, digits and !#$%&'*+.^_`|~- only"
             raise ValueError(message)
         if expect_handler is not None and not _is_coroutine_function(expect_handler):
