@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
+import json
 import os
 import re
 import sys
@@ -58,6 +59,8 @@ def test_it_differs_from_a_program_for_aiohttp_by_its_import_only() -> None:
     lines = (EXAMPLE / "notes.py").read_text(encoding="utf-8").split("\n")
     assert [line for line in lines if "endwell" in line] == ["from endwell import web"]
     assert "endwell" not in (EXAMPLE / "store.py").read_text(encoding="utf-8")
+    surface = json.loads((Path(__file__).parents[1] / "compat/surface.json").read_text(encoding="utf-8"))
+    assert set(re.findall(r"\bweb\.(\w+)", "\n".join(lines))) <= set(surface["web names"])
 
 
 async def test_notes(notes: ModuleType, tmp_path: Path) -> None:

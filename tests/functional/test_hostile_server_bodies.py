@@ -310,6 +310,45 @@ async def test_multipart_floods_and_faults_are_the_clients_fault(
         assert not any("s3cr3t" in line or "Traceback" in line for line in said)
 
 
+async def test_a_bomb_in_a_part_is_stopped() -> None:
+    async def read(request: web.BaseRequest) -> int:
+        size = 0
+        async for each in await request.multipart():
+            assert not isinstance(each, MultipartReader)
+            size += len(await each.read(decode=True))
+        return size
+
+    async with facing(reading(read)) as stage:
+        body = part(NAME, b"Content-Encoding: gzip", body=bomb("gzip")) + b"--B--"
+        assert (await one(stage, post(body, f"Content-Type: {FORM}"))).status == 413
+        assert len(stage.said()) <= 1
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+async def test_a_body_that_nobody_reads_is_held_within_bounds(chunked: bool) -> None:
+    gate = asyncio.Event()
+
+    async def handler(request: web.BaseRequest) -> web.Response:
+        if request.method == "POST":
+            await gate.wait()
+            return web.Response(text=str(await all_chunks(request)))
+        return web.Response()
+
+    async with facing(handler, read_bufsize=2**16) as stage:
+        client = await stage.connect()
+        sending = asyncio.create_task(client.send(post(bytes(16 * MEBI), chunked=chunked)))
+        await until(lambda: any(each.exchange for each in stage.server.core.connections))
+        (connection,) = stage.server.core.connections
+        body = connection.exchange.incoming
+        await until(lambda: body.paused)
+        await passes(50)
+        assert body.size < MEBI
+        assert not sending.done()
+        gate.set()
+        assert (await client.answer()).body == b"%d" % (16 * MEBI)
+        await sending
+
+
 async def test_many_tiny_chunks_cost_no_quadratic_time() -> None:
     """200,000 chunks of a byte: quadratic work would take minutes and hang here."""
     body = b"1\r\nx\r\n" * 200_000 + b"0\r\n\r\n"

@@ -191,6 +191,17 @@ async def test_ranges_of_any_kind_cost_no_more_than_the_file(tmp_path: Path) -> 
         assert stage.said() == []
 
 
+async def test_a_handler_that_asks_for_a_range_there_is_not_gives_416() -> None:
+    async def handler(request: web.BaseRequest) -> web.Response:
+        return web.Response(text=str(request.http_range.start))
+
+    async with facing(handler) as stage:
+        for value, (status, _) in RANGES.items():
+            assert (await get(stage, b"/", b"Range: " + value)).status in (200, 416), (value, status)
+        assert (await get(stage, b"/", b"Range: bytes=s3cr3t")).status == 416
+        assert stage.said() == []
+
+
 CONDITIONS = (
     b"If-None-Match: " + b'"a",' * 1500,
     b'If-None-Match: "' + b"a" * 7000,

@@ -10,6 +10,7 @@ import pytest
 
 from endwell import web
 from tests.support.raw import Answer, facing, passes, until
+from tests.support.tls import client_context, server_context
 
 GET = b"GET /s HTTP/1.1\r\nHost: a\r\nCookie: s3cr3t\r\nAuthorization: s3cr3t\r\n\r\n"
 
@@ -406,3 +407,19 @@ async def test_a_body_that_was_not_asked_for_is_not_taken_for_a_request() -> Non
         assert (answer.status, answer.closes) == (401, True)
         await client.send(b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
         assert await client.answers() == []
+
+
+async def test_what_is_refused_can_be_read_over_tls_too() -> None:
+    """TLS cannot say that it has nothing more to send and go on reading; the answer arrives all the same."""
+    async with facing(tls=server_context(), lingering_time=0.1, alive=False) as stage:
+        for data in (b"s3cr3t\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nA : s3cr3t\r\n\r\n" + b"x" * 100_000):
+            reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port, ssl=client_context())
+            writer.write(data)
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+            assert b"\r\nConnection: close\r\n" in answer
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert b"\r\nContent-Length: %d" % len(body) in head
+            writer.close()
+            await writer.wait_closed()
+            assert len(stage.said()) == 1

@@ -8,6 +8,7 @@ import pytest
 
 from endwell import web
 from tests.support.raw import RawClient, Stage, facing, passes, refused, until
+from tests.support.tls import server_context
 
 SPLITS = pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
 
@@ -277,6 +278,33 @@ async def test_a_client_that_never_reads_the_last_answer_is_dropped(how: str) ->
         await until(lambda: len(ended) == (how != "whole"))
 
 
+async def test_what_is_written_for_a_client_that_does_not_read_is_bounded() -> None:
+    """The handler waits in `write`."""
+    written = 0
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 2**16)
+            written += 2**16
+
+    async with facing(handler, alive=False) as stage:
+        client = await stage.connect(receive=4096)
+        await client.send(get())
+        await until(lambda: stage.server.core.connections)
+        (connection,) = stage.server.core.connections
+        await until(lambda: connection._writable is not None)
+        await passes(50)
+        before = written
+        await passes(50)
+        assert written == before
+        assert connection.unsent() < MEBI
+        client.reset()
+        await until(lambda: not stage.server.core.work)
+
+
 async def test_a_client_that_reads_slowly_is_not_dropped() -> None:
     """As long as it reads at all: the limit is on standing still."""
 
@@ -382,6 +410,19 @@ async def test_no_more_connections_than_the_limit_are_served() -> None:
             client.sock.close()
         await until(lambda: len(stage.server.core.connections) == 1)
         assert [answer.status for answer in await stage.ask(get("/", "Connection: close"))] == [200]
+
+
+async def test_handshakes_that_do_not_end_count_as_connections() -> None:
+    async with facing(max_connections=3, tls=server_context(), alive=False) as stage:
+        clients = [await stage.connect() for _ in range(3)]
+        await until(lambda: len(stage.server.core.handshakes) == 3)
+        further = await stage.connect()
+        assert await further.closed() in ("fin", "rst")
+        assert len(stage.said()) == 1
+        for client in clients:
+            await client.send(b"s3cr3t")
+        await until(lambda: not stage.server.core.handshakes)
+        assert stage.said() == []
 
 
 async def test_a_refused_request_leaves_others_alone() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,3 +43,8 @@ def test_later_changes_show_through_and_none_can_be_made():
 def test_it_is_not_to_be_inherited_from():
     with pytest.raises(TypeError, match="forbidden"):
         type("Own", (ChainMapProxy,), {})
+
+
+def test_a_pickle_has_the_mappings() -> None:
+    chained = ChainMapProxy([{"a": 1}, {"a": 2, "b": 3}])
+    assert dict(pickle.loads(pickle.dumps(chained))) == {"a": 1, "b": 3}

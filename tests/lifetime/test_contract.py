@@ -1,4 +1,4 @@
-"""Every resource of the client, closed in every way there is (closing.md, "How it is tested").
+"""Every resource of client and server, closed in every way there is (closing.md, "How it is tested").
 
 What a test leaves behind (descriptors, tasks, threads, lost exceptions) fails it: `tests/conftest.py`.
 """
@@ -15,8 +15,6 @@ import endwell
 from tests.support.closing import outcome, passes, resource_warnings, until
 from tests.support.contract import (
     MANNERS,
-    WITHOUT_FACE,
-    WITHOUT_PEER,
     Situation,
     cancelled_at,
     each,
@@ -52,7 +50,7 @@ async def test_closed_with_such_a_peer(situation: Situation, tls: bool, manners:
         assert stage.left() == []
 
 
-@each(without=WITHOUT_PEER)
+@each(alone=False)
 async def test_the_peer_goes_first(situation: Situation, tls: bool) -> None:
     async with staged("gone", tls=tls) as stage:
         subject = await situation(stage)
@@ -90,7 +88,7 @@ async def test_cancelled_at_every_await(situation: Situation, tls: bool, manners
     pytest.fail("the closing never came to its end")
 
 
-@each(without=WITHOUT_FACE)
+@each(faceless=False)
 async def test_its_owner_is_gone(situation: Situation, tls: bool) -> None:
     async with staged("polite", tls=tls) as stage:
         with resource_warnings():

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Stage:
         self.places: list[int | str] = []
         self.asked: list[str] = []
         self.others: list[str] = []
+        self.watched: list[Callable[[], list[str]]] = []
         self.stack = contextlib.AsyncExitStack()
 
     async def peer(self, **how: Any) -> ScriptedPeer:
@@ -78,8 +79,9 @@ class Stage:
         return endwell.ClientSession(close_timeout=BRIEFLY, **kwargs)
 
     def left(self) -> list[str]:
-        """Give the client's sockets."""
-        return [each for each in client_sockets(*self.places) if each not in self.others]
+        """Give the client's sockets, and whatever else is watched."""
+        found = [each for each in client_sockets(*self.places) if each not in self.others]
+        return found + [each for watch in self.watched for each in watch()]
 
     async def _behave(self, conn: PeerConnection) -> None:
         """Answer ``/``; begin to answer ``/half``; say nothing to anything else. Then have manners."""
@@ -279,18 +281,26 @@ WITHOUT_FACE = (connection_idle, connection_busy, resolver_threaded, resolver_as
 """What no user holds, or what has no finaliser: a resolver is closed by its connector."""
 
 
-def each(*manners: str, without: Iterable[Situation] = ()) -> pytest.MarkDecorator:
+def each(*manners: str, alone: bool = True, faceless: bool = True) -> pytest.MarkDecorator:
     """Parametrize a test by `situation` and `tls`, and by `manners` when some are given; impossible cases are left out.
 
-    What has no peer meets only the first of the manners.
+    What has no peer (left out with ``alone=False``) meets only the first of the manners. `faceless=False` leaves out
+    what nobody can forget.
     """
+    from tests.support import contract_server as server  # its situations are made on our stage
+
+    without_peer = WITHOUT_PEER + server.WITHOUT_PEER
     cases = []
-    for situation in SITUATIONS:
-        if situation in without:
+    for situation in SITUATIONS + server.SITUATIONS:
+        if not alone and situation in without_peer:
             continue
-        for tls in (False,) if situation in WITHOUT_TLS else (False, True):
+        if not faceless and situation in WITHOUT_FACE + server.WITHOUT_FACE:
+            continue
+        for tls in (False, True):
+            if situation in (WITHOUT_TLS + server.WITHOUT_TLS if tls else server.ONLY_WITH_TLS):
+                continue
             name = f"{situation.__name__}{'-tls' if tls else ''}"
-            met = manners[:1] if situation in WITHOUT_PEER else manners
+            met = manners[:1] if situation in without_peer else manners
             cases += [pytest.param(situation, tls, each, id=f"{name}-{each}") for each in met]
             if not manners:
                 cases.append(pytest.param(situation, tls, id=name))

@@ -18,7 +18,7 @@ import contextlib
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from endwell import web
@@ -274,6 +274,3 @@ async def refused(
     assert "Traceback" not in said[0]
     assert secret.decode() not in said[0]
     return answer
-
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any, Self
@@ -37,22 +38,34 @@ def request(target: str = "/", method: str = "GET", *fields: str, version: str =
 
 
 class Visitor:
-    """One connection; an async context manager."""
+    """One connection; an async context manager. `receive` is the size of the socket's buffer: for slow readers."""
 
-    def __init__(self, place: Place, *, buffer: int = 2**16) -> None:
+    def __init__(self, place: Place, *, receive: int | None = None) -> None:
         self._place = place
-        self._limit = buffer
+        self._receive = receive
         self.how: str | None = None
 
     async def __aenter__(self) -> Self:
         place = self._place
-        how: dict[str, Any] = {"ssl": place.context, "limit": self._limit}
+        how: dict[str, Any] = {"ssl": place.context, "limit": self._receive or 2**16}
         if place.tls:
             how["server_hostname"] = "localhost"
+        sock = socket.socket(socket.AF_INET if isinstance(place.where, int) else socket.AF_UNIX)
+        connected = False
+        try:
+            if self._receive is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive)
+            sock.setblocking(False)
+            address: Any = ("127.0.0.1", place.where) if isinstance(place.where, int) else place.where
+            await asyncio.get_running_loop().sock_connect(sock, address)
+            connected = True
+        finally:
+            if not connected:
+                sock.close()
         if isinstance(place.where, int):
-            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", place.where, **how)
+            self.reader, self.writer = await asyncio.open_connection(sock=sock, **how)
         else:
-            self.reader, self.writer = await asyncio.open_unix_connection(place.where, **how)
+            self.reader, self.writer = await asyncio.open_unix_connection(sock=sock, **how)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -67,7 +67,11 @@ async def send_through_kernel(
             if transport.is_closing():
                 raise ConnectionResetError(_LOST)
             wanted = min(count - sent, _AT_ONCE)
-            went = _sendfile(target, file, offset + sent, wanted)
+            try:
+                went = _sendfile(target, file, offset + sent, wanted)
+            except ConnectionError:
+                stream.discard()  # the transport, which has not written, does not know yet
+                raise
             if went is None:
                 return sent
             sent += went

@@ -3,6 +3,8 @@
 RFC 9112. Requests that a client sends ahead of their answers wait here, unparsed and bounded. The server above is told
 of each request; it says when the exchange is over, and the connection goes on to the next, or ends: in such a way that
 the client can read what was sent before it notices (section 9.6).
+
+Over 500 lines: the modes of one connection, and every way from one to another; they are to be read together.
 """
 
 from __future__ import annotations
@@ -217,7 +219,10 @@ class ServerConnection(Accepted):
         self._leave_within(self._serving.times.linger)
         transport.resume_reading()
         if transport.can_write_eof():
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # the client has reset the connection, and the transport has not seen it yet
+                self.discard()
 
     def close(self) -> None:
         """Send what is buffered, say goodbye (TLS), close; `expire` sees to it that this comes to an end."""

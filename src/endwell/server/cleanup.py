@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -87,9 +88,9 @@ class CleanupContext(FrozenList["ContextFactory"]):
             context = factory(app)
             name = getattr(factory, "__qualname__", None) or repr(factory)
             if isinstance(context, AbstractAsyncContextManager):
-                await context.__aenter__()
+                await _Unnoticed(context.__aenter__())
             elif isinstance(context, AsyncIterator):
-                if not await _advance(context):
+                if not await _Unnoticed(_advance(context)):
                     message = (
                         f"the cleanup context {name} ended without a yield: what is before its yield is run at startup,"
                         " what is behind it at cleanup"
@@ -113,6 +114,44 @@ class CleanupContext(FrozenList["ContextFactory"]):
                 await failures.run(context.__aexit__, None, None, None)
             else:
                 await failures.run(_finish, name, context)
+
+
+class _Unnoticed:
+    """Awaits something, and keeps the generators that begin in its first step from the event loop.
+
+    The loop closes all that it knows at its end, which is also when a server that nobody has closed cleans up: what
+    follows the yield of a cleanup context would be skipped.
+    """
+
+    def __init__(self, awaitable: Awaitable[Any]) -> None:
+        self._inner: Any = awaitable.__await__()
+        self._begun = False
+
+    def __await__(self) -> _Unnoticed:
+        return self
+
+    def __iter__(self) -> _Unnoticed:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        if self._begun:
+            return self._inner.send(value)
+        self._begun = True
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return self._inner.send(None)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    def throw(self, *error: Any) -> Any:
+        return self._inner.throw(*error)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 async def _advance(context: AsyncIterator[None]) -> bool:

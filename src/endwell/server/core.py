@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from endwell.server.access_log import AbstractAccessLogger
     from endwell.server.request import BaseRequest
     from endwell.server.response import StreamResponse
+    from endwell.transport.accepted import Accepted
     from endwell.wire.http1.request_head import RequestHead
 
 __all__ = ("ServerCore", "access_logger", "server_logger")
@@ -48,6 +49,7 @@ class ServerCore(Owner):
         connections: those that are open.
         end_app: ends what is served; set while nobody else is going to do that.
         face: the runner, kept while it listens.
+        handshakes: the TLS handshakes that are under way; each counts as a connection.
         has_prepare_hooks: whether anybody may want to see a response before it is sent.
         leaving: the connections whose last bytes are waited for.
         served: requests so far.
@@ -56,7 +58,8 @@ class ServerCore(Owner):
 
     __slots__ = (
         "_told_full", "access_log", "auto_decompress", "connections", "debug", "decompress_limit", "decompress_ratio",
-        "end_app", "face", "handle", "handler_cancellation", "has_prepare_hooks", "heads", "keepalive_requests",
+        "end_app", "face", "handle", "handler_cancellation", "handshakes", "has_prepare_hooks", "heads",
+        "keepalive_requests",
         "leaving", "limits", "logger", "make_request", "max_connections", "name", "read_bufsize", "served", "starter",
         "tcp_keepalive", "times", "watch",
     )  # fmt: skip
@@ -109,6 +112,7 @@ class ServerCore(Owner):
         self.heads: dict[bytes, RequestHead] = {}
         self.watch: Deadlines[ServerConnection] = Deadlines(loop, max(GRANULARITY, self.times.granularity))
         self.connections: dict[ServerConnection, None] = {}
+        self.handshakes: dict[Accepted, None] = {}
         self.leaving: dict[ServerConnection, None] = {}
         self.served = 0
         self.starter = Starter(self)
@@ -167,8 +171,7 @@ class ServerCore(Owner):
 
     def made(self, connection: ServerConnection) -> bool:
         """See `Serving.made`."""
-        if len(self.connections) >= self.max_connections:
-            self._tell_full(connection)
+        if self._is_full(connection):
             return False
         self.connections[connection] = None
         if self.tcp_keepalive:
@@ -177,17 +180,28 @@ class ServerCore(Owner):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return True
 
-    def _tell_full(self, connection: ServerConnection) -> None:
-        """Log that connections are refused; a flood of them is not to be a flood of lines."""
+    def shakes(self, handshake: Accepted) -> bool:
+        """See `transport.listener.Gate`."""
+        if self._is_full(handshake):
+            return False
+        self.handshakes[handshake] = None
+        return True
+
+    def shook(self, handshake: Accepted) -> None:
+        """See `transport.listener.Gate`."""
+        self.handshakes.pop(handshake, None)
+
+    def _is_full(self, connection: Accepted) -> bool:
+        """Tell whether this connection is one too many, and log it; a flood of them is not to be a flood of lines."""
+        most = self.max_connections
+        if len(self.connections) + len(self.handshakes) < most:
+            return False
         now = self.loop.time()
         if now - self._told_full >= _TOLD_AGAIN:
             self._told_full = now
-            self.logger.warning(
-                "A connection from %s was refused: %d are open (max_connections); not said again for %d s",
-                peer_of(connection),
-                len(self.connections),
-                _TOLD_AGAIN,
-            )
+            text = "A connection from %s was refused: max_connections=%d are open; not said again for %d s"
+            self.logger.warning(text, peer_of(connection), most, _TOLD_AGAIN)
+        return True
 
     def lost(self, connection: ServerConnection) -> None:
         """See `Serving.lost`."""

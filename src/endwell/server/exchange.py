@@ -48,6 +48,7 @@ class Exchange:
     _leaving: asyncio.Future[None] | None = None
     _at_stop: dict[object, Callable[[], None]] | None = None
     _stopping = False
+    _aborted = False
 
     def __init__(
         self,
@@ -216,7 +217,9 @@ class Exchange:
 
     def _abort(self, reason: str) -> None:
         self.keep_alive = False
-        self._cancel(reason)
+        if not self._aborted:  # who is cancelled and cleans up is not cancelled in that as well
+            self._aborted = True
+            self._cancel(reason)
 
     def _cancel(self, reason: str) -> None:
         """Cancel the handler in the next pass of the loop.

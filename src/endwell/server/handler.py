@@ -123,7 +123,8 @@ async def _answer(
     try:
         await _send(exchange, request, response)
     except Exception as second:
-        core.logger.exception("Error while %s was being answered", exchange.describe())
+        if not _is_farewell(exchange, second):
+            core.logger.exception("Error while %s was being answered", exchange.describe())
         if not exchange.started and isinstance(error, HTTPException):
             plain = HTTPInternalServerError()
             exchange.keep_alive = False
@@ -145,7 +146,7 @@ def _response_to(core: ServerCore, exchange: Exchange, error: Exception) -> Stre
             core.logger.warning("%d for %s: its body came too slowly", error.status, exchange.describe())
         return error
     cause = error if error.__cause__ is None else error.__cause__
-    if exchange.transport is None and isinstance(cause, (ConnectionError, TruncatedError)):
+    if _is_farewell(exchange, error) or _is_farewell(exchange, cause):
         core.logger.debug("The client of %s has gone: %s", exchange.describe(), error)
         return None
     if isinstance(error, (RequestPayloadError, ProtocolError, CodingError, MultipartError)):
@@ -162,6 +163,12 @@ def _response_to(core: ServerCore, exchange: Exchange, error: Exception) -> Stre
     core.logger.error("Error handling %s", exchange.describe(), exc_info=error)
     exchange.keep_alive = False
     return HTTPGatewayTimeout() if isinstance(error, TimeoutError) else _error_page(core, error)
+
+
+def _is_farewell(exchange: Exchange, error: BaseException) -> bool:
+    """Tell whether an exception says no more than that the client has gone."""
+    transport = exchange.transport
+    return (transport is None or transport.is_closing()) and isinstance(error, (ConnectionError, TruncatedError))
 
 
 def _error_page(core: ServerCore, error: Exception) -> Response:

@@ -141,15 +141,20 @@ class RequestFields:
         """The bytes that `Range` asks for: ``slice(0, 500, 1)``; ``slice(None, None, 1)`` when it was not given.
 
         Raises:
-            ValueError: it is no single range of bytes; see `http.conditional.RangeError`.
+            ValueError: it is no single range of bytes; see `http.conditional.RangeError`. It is the response 416, too.
 
         """
         value = self._first(hdrs.RANGE)
         if value is None:
             return slice(None, None, 1)
-        from endwell.http.conditional import parse_range
+        from endwell.http.conditional import RangeError, parse_range
 
-        return parse_range(value)
+        try:
+            return parse_range(value)
+        except RangeError as error:
+            from endwell.server.ranges import BadRangeError
+
+            raise BadRangeError(error) from error
 
     @property
     def forwarded(self) -> tuple[Mapping[str, str], ...]:

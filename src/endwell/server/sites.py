@@ -138,6 +138,7 @@ class TCPSite(BaseSite):
             backlog=self._backlog,
             reuse_address=self._reuse_address,
             reuse_port=self._reuse_port,
+            gate=self._core,
         )
 
 
@@ -163,7 +164,12 @@ class UnixSite(BaseSite):
 
     async def _listen(self) -> Listener:
         return await listen(
-            self._core, self._core.connection, path=self._path, tls=self._ssl_context, backlog=self._backlog
+            self._core,
+            self._core.connection,
+            path=self._path,
+            tls=self._ssl_context,
+            backlog=self._backlog,
+            gate=self._core,
         )
 
 
@@ -194,5 +200,10 @@ class SockSite(BaseSite):
 
     async def _listen(self) -> Listener:
         return await listen(
-            self._core, self._core.connection, sock=self._sock, tls=self._ssl_context, backlog=self._backlog
+            self._core,
+            self._core.connection,
+            sock=self._sock,
+            tls=self._ssl_context,
+            backlog=self._backlog,
+            gate=self._core,
         )

@@ -13,7 +13,7 @@ import ssl
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from endwell.lifetime import Origin, Owner, Resource, State
 from endwell.lifetime.closing import finish_one
@@ -105,6 +105,16 @@ _foreign: list[asyncio.AbstractServer] = []
 """In a forked child: what listens in the parent, kept for as long as the child lives."""
 
 
+class Gate(Protocol):
+    """Bounds the number of handshakes that are under way."""
+
+    def shakes(self, handshake: Accepted) -> bool:
+        """Take a new one; False when there are too many connections."""
+
+    def shook(self, handshake: Accepted) -> None:
+        """Note its end, one way or the other; idempotent."""
+
+
 async def listen(
     owner: Owner,
     make: Callable[[], Accepted],
@@ -117,10 +127,11 @@ async def listen(
     backlog: int = 128,
     reuse_address: bool | None = None,
     reuse_port: bool | None = None,
+    gate: Gate | None = None,
 ) -> Listener:
     """Start to accept connections, each served by the stream that `make` gives.
 
-    Cancelled, it leaves nothing that listens.
+    `gate` is asked about TLS handshakes. Cancelled, it leaves nothing that listens.
 
     Raises:
         OSError: the address can't be had.
@@ -130,7 +141,7 @@ async def listen(
     factory: Callable[[], asyncio.BaseProtocol] = make
     if tls is not None:
         context = tls
-        factory = lambda: _Handshake(owner, make, context)  # noqa: E731
+        factory = lambda: _Handshake(owner, make, context, gate)  # noqa: E731
     loop = owner.loop
     server: asyncio.AbstractServer
     # Not serving yet: the loop waits for a pass after it has begun to serve, and who is cancelled there loses a server.
@@ -172,12 +183,13 @@ class _Handshake(Accepted):
     and given to the stream that goes on.
     """
 
-    __slots__ = ("_context", "_early", "_ended", "_make", "_stream")
+    __slots__ = ("_context", "_early", "_ended", "_gate", "_make", "_stream")
 
     kind = "TLS handshake"
 
-    def __init__(self, owner: Owner, make: Callable[[], Accepted], context: ssl.SSLContext) -> None:
+    def __init__(self, owner: Owner, make: Callable[[], Accepted], context: ssl.SSLContext, gate: Gate | None) -> None:
         super().__init__(owner, owner.loop)
+        self._gate = gate
         self._make = make
         self._context = context
         self._early: list[bytes] = []
@@ -187,13 +199,23 @@ class _Handshake(Accepted):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
         super().connection_made(transport)
-        if not transport.is_closing():
+        if self._gate is not None and not self._gate.shakes(self):
+            self.discard()
+        elif not transport.is_closing():
             assert isinstance(self.owner, Owner)
             spawn(self.owner, self._shake_hands(), origin=_NOWHERE, name="endwell: TLS handshake", part_of_work=True)
+
+    def ended(self) -> None:
+        """See `Resource.ended`."""
+        super().ended()
+        if self._gate is not None:
+            self._gate.shook(self)
 
     def data_received(self, data: bytes) -> None:
         """Keep what comes with the end of the handshake; or before its beginning, which uvloop cannot be kept from."""
         self._early.append(data)
+        if self.transport is not None:
+            self.transport.pause_reading()  # a client that sends a lot would fill the memory before anybody is there
 
     def eof_received(self) -> None:
         """Note that the client has ended its side already."""
@@ -236,16 +258,18 @@ class _Handshake(Accepted):
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
             ssl_shutdown_timeout=_NO_TIMEOUT,
         ).__await__()
+        shaken: asyncio.Future[None] = next(starting)
+        if early:
+            self.loop.call_soon(_feed, raw.get_protocol(), b"".join(early))
         begun = False
         try:
-            shaken: asyncio.Future[None] = next(starting)
-            if early:
-                self.loop.call_soon(_feed, raw.get_protocol(), b"".join(early))
             await asyncio.wait([shaken])
             begun = True
         finally:
             if not begun:
                 starting.close()
+                if not shaken.cancel():
+                    shaken.exception()  # nobody is going to ask for it
         try:
             next(starting)
         except StopIteration as end:
@@ -269,6 +293,8 @@ class _Handshake(Accepted):
         secure.set_protocol(stream)
         self.transport = None
         self.ended()
+        if self._early and not raw.is_closing():
+            raw.resume_reading()
         stream.connection_made(secure)
         for data in self._early:
             stream.data_received(data)
