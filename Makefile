@@ -8,7 +8,7 @@ demo: $(BIN)/installed
 	$(BIN)/python examples/demo.py
 
 test: $(BIN)/installed-test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(BIN)/installed-test
 	$(BIN)/ruff check .

@@ -411,7 +411,7 @@ async def test_a_body_that_was_not_asked_for_is_not_taken_for_a_request() -> Non
 
 async def test_what_is_refused_can_be_read_over_tls_too() -> None:
     """TLS cannot say that it has nothing more to send and go on reading; the answer arrives all the same."""
-    async with facing(tls=server_context(), lingering_time=0.1, alive=False) as stage:
+    async with facing(tls=server_context(), lingering_time=0.4, alive=False) as stage:
         for data in (b"s3cr3t\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nA : s3cr3t\r\n\r\n" + b"x" * 100_000):
             reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port, ssl=client_context())
             writer.write(data)

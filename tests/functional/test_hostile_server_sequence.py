@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -306,20 +307,28 @@ async def test_what_is_written_for_a_client_that_does_not_read_is_bounded() -> N
 
 
 async def test_a_client_that_reads_slowly_is_not_dropped() -> None:
-    """As long as it reads at all: the limit is on standing still."""
+    """As long as it reads at all: the limit is on standing still. Time is what `expire` is told."""
 
     async def handler(request: web.BaseRequest) -> web.Response:
-        return web.Response(body=bytes(8 * MEBI))
+        request.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
+        return web.Response(body=bytes(16 * MEBI))
 
-    async with facing(handler, send_timeout=0.3, alive=False) as stage:
+    async with facing(handler, send_timeout=1000, alive=False) as stage:
         client = await stage.connect(receive=65536)
         await client.send(get("/", "Connection: close"))
         loop = asyncio.get_running_loop()
-        got = 0
-        while data := await loop.sock_recv(client.sock, 2**17):
-            got += len(data)
-            await asyncio.sleep(0.01)
-        assert got > 8 * MEBI
+        (connection,) = stage.server.core.connections
+        assert connection.unsent()
+        now = loop.time()
+        for _ in range(5):
+            before = connection.unsent()
+            while connection.unsent() == before:
+                assert await loop.sock_recv(client.sock, 2**16)
+            now += 1001
+            connection.expire(now)
+            assert stage.server.core.connections
+        connection.expire(now + 1001)
+        await until(lambda: not stage.server.core.connections)
 
 
 async def test_half_closed_clients_are_answered_and_end() -> None:

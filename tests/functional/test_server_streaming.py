@@ -18,6 +18,7 @@ import pytest
 import endwell
 from endwell import web
 from endwell.server.exchange import Exchange
+from endwell.testing.mocked import make_mocked_request
 from tests.support.raw import RawClient, facing, passes, until
 from tests.support.serving import RunningServer, serving
 from tests.support.tls import client_context, server_context
@@ -302,6 +303,51 @@ async def test_a_response_that_nobody_reads(tls: bool, chunked: bool) -> None:
             assert response.status == 200
 
 
+@WIRES
+async def test_a_handler_that_writes_without_end(tls: bool) -> None:
+    """It never waits for anything but its writes; when the client has gone it is told so, whatever is below."""
+    failed: list[Exception] = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"w" * 1000)
+        except ConnectionResetError as error:
+            failed.append(error)
+            raise
+
+    async with serving(handler, tls=context(tls=tls), host="localhost") as server, session() as client:
+        for number in range(1, 4):
+            async with client.get(server.url) as response:
+                await response.content.readexactly(number * 1_000_000)
+                response.close()
+            await until(lambda number=number: len(failed) == number)
+
+
+@pytest.mark.parametrize("size", [1, 1000, 100_000])
+async def test_others_have_their_turn_while_a_handler_writes(size: int) -> None:
+    """Also when its client reads as fast as it writes, so that it has never to wait."""
+    request = make_mocked_request("GET", "/", loop=asyncio.get_running_loop())
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    response = web.StreamResponse()
+    await response.prepare(request)
+    task = asyncio.ensure_future(other())
+    for _ in range(min(10_000, 10**7 // size)):
+        await response.write(b"w" * size)
+    assert 5 < turns < 100
+    task.cancel()
+    await asyncio.wait([task])
+
+
 @pytest.mark.parametrize("minor", [0, 1])
 @pytest.mark.parametrize("length", [False, True])
 async def test_a_response_of_pieces_on_the_wire(minor: int, length: bool) -> None:
@@ -353,6 +399,31 @@ async def test_a_handler_that_fails_in_the_middle_of_its_response(tls: bool) -> 
         async with session(version=endwell.HttpVersion10) as client, client.get(server.url) as response:
             with pytest.raises(endwell.ClientPayloadError):
                 await response.read()
+
+
+async def test_a_reset_that_nobody_has_seen() -> None:
+    """The client resets the connection while nothing is read from it, and the handler fails without another write."""
+    go_on = asyncio.Event()
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await go_on.wait()
+        raise LookupError
+
+    async with facing(handler, alive=False, read_bufsize=BUFFER) as stage:
+        client = await stage.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % ENDLESS)
+        await until(lambda: stage.server.core.work)
+        incoming = only(stage.server).incoming
+        assert incoming is not None
+        while not incoming.paused:
+            client.send_now(bytes(PIECE))
+            await passes()
+        client.reset()
+        go_on.set()
+        await until(lambda: not stage.server.core.connections)
+        assert len(stage.said()) == 1
 
 
 class Lines(logging.Handler):
@@ -467,6 +538,33 @@ async def test_a_slow_reader_of_events(tls: bool) -> None:
     assert not report.aborted
     assert ids == list(range(len(ids))), "none is lost in between"
     assert len(ids) in (sent, sent + 1), "what was being sent is sent whole"
+
+
+async def test_the_reader_of_an_event_stream_goes() -> None:
+    """A heartbeat finds out, and ends the block; that is no error of the program, so nobody is told of one."""
+    ended: list[BaseException] = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            async with web.event_stream(request, heartbeat=0.01) as events:
+                await asyncio.Event().wait()
+        except ConnectionResetError as error:
+            ended.append(error)
+            raise
+        return events
+
+    async with facing(handler, alive=False) as stage:
+        for reset in (True, False):
+            client = await stage.connect()
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await until(lambda: stage.server.core.work)
+            if reset:
+                client.reset()
+            else:
+                client.sock.close()
+            await until(lambda: not stage.server.core.work)
+        assert len(ended) == 2
+        assert stage.said() == []
 
 
 # Uploads

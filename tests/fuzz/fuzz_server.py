@@ -37,10 +37,15 @@ def TestOneInput(data: bytes) -> None:  # noqa: N802  # the name that atheris do
         whole = runner.run(serve(stream, max(len(stream), 1), limits, manner, half))
         parts = runner.run(serve(stream, size, limits, manner, half))
         if manner is read_all:  # another one may have answered before the fault in a body comes
-            # A head that can't become one is refused, if it comes in parts, no later than at twice its bytes.
-            refusal = whole[len(parts) :]
-            assert whole[: len(parts)] == parts, (parts, whole)
-            assert [target for _, target in refusal] in ([], ["-"]), (parts, whole)
+            # Of two faults another one may come first, and a head may end before it is looked at again.
+            assert served(parts) == served(whole), (parts, whole)
+            assert len(served(parts)) >= len(parts) - 1
+            assert len(served(whole)) >= len(whole) - 1
+
+
+def served(answers):
+    """Give those that are no refusal."""
+    return [answer for answer in answers if answer[0] == 200]
 
 
 # What handlers do with a request

@@ -79,9 +79,10 @@ class Stage:
         return endwell.ClientSession(close_timeout=BRIEFLY, **kwargs)
 
     def left(self) -> list[str]:
-        """Give the client's sockets, and whatever else is watched."""
-        found = [each for each in client_sockets(*self.places) if each not in self.others]
-        return found + [each for watch in self.watched for each in watch()]
+        """Give the client's sockets, or what is watched instead: the server's."""
+        if self.watched:
+            return [each for watch in self.watched for each in watch()]
+        return [each for each in client_sockets(*self.places) if each not in self.others]
 
     async def _behave(self, conn: PeerConnection) -> None:
         """Answer ``/``; begin to answer ``/half``; say nothing to anything else. Then have manners."""

@@ -91,7 +91,7 @@ class Served:
         await self.runner.cleanup()
 
 
-async def serve(stage: Stage, *, unix: bool = False, listen: bool = True) -> tuple[Served, Place]:
+async def serve(stage: Stage, *, unix: bool = False) -> tuple[Served, Place]:
     """Set a server up, and have it listen."""
     patch = stage.stack.enter_context(pytest.MonkeyPatch.context())
     patch.setattr(serving, "_FAREWELL", BRIEFLY)
@@ -109,8 +109,6 @@ async def serve(stage: Stage, *, unix: bool = False, listen: bool = True) -> tup
         ]
     )
     await runner.setup()
-    if not listen:
-        return served, Place(0, tls=False)
     context = server_context() if stage.tls else None
     where: int | str
     if unix:
@@ -162,8 +160,9 @@ def silent(place: Place) -> Iterator[None]:
 
 async def server_set_up(stage: Stage) -> Subject:
     """It does not listen."""
-    served, _ = await serve(stage, listen=False)
-    return Subject(served.runner.cleanup)
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    return Subject(runner.cleanup)
 
 
 async def server_listening(stage: Stage) -> Subject:

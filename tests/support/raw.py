@@ -74,7 +74,7 @@ class RawClient:
         """Send what the socket takes at once; return how many bytes that were."""
         try:
             return self.sock.send(data)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             return 0
 
     def half_close(self) -> None:

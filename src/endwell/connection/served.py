@@ -78,12 +78,16 @@ class ServedExchange(Protocol):
 
 
 class Serving(Protocol):
-    """The server above."""
+    """The server above.
+
+    `known` and `heads` are what the readers of its connections keep and share: see `RequestReader`.
+    """
 
     limits: Limits
     times: Times
     read_bufsize: int
     heads: dict[bytes, RequestHead]
+    known: dict[bytes, RequestHead]
     watch: Deadlines[ServerConnection]
 
     def decoder(self, head: RequestHead) -> Decoder | None:

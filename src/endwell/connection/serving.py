@@ -358,7 +358,7 @@ class ServerConnection(Accepted):
         serving = self._serving
         reader = self._reader
         if reader is None:
-            reader = self._reader = RequestReader(serving.limits, serving.heads)
+            reader = self._reader = RequestReader(serving.limits, serving.known, serving.heads)
         left = _AT_ONCE
         while data:
             if self._writable is not None:
@@ -525,9 +525,10 @@ class ServerConnection(Accepted):
         gone = self.gone()
         if gone is None or self.transport is None:
             return
-        if self._mode is not _LINGER:
-            self.close()
-        await asyncio.wait([gone], timeout=_FAREWELL)
+        if not self.unsent():  # else the time for that is over
+            if self._mode is not _LINGER:
+                self.close()
+            await asyncio.wait([gone], timeout=_FAREWELL)
         self.discard()
 
 

@@ -27,6 +27,13 @@ __all__ = ("BodyWriter",)
 _COPIED: Final = 8 * 1024
 """Bytes up to which copying a chunk costs less than giving the transport three pieces."""
 
+_AT_ONCE: Final = 2**20
+"""Bytes after which others have their turn, though the transport takes more: who writes without end to a peer that is
+as fast, or to one that has gone (asyncio's TLS tells of it in a later pass only), would have the loop for itself."""
+
+_EACH: Final = 1024
+"""What a piece counts for beside its bytes."""
+
 
 class BodyWriter(AbstractStreamWriter):
     """Writes one body.
@@ -47,6 +54,7 @@ class BodyWriter(AbstractStreamWriter):
         self._chunked = False
         self._encoder: Encoder | None = None
         self._on_chunk = on_chunk
+        self._turn = 0
         self.length = length
         self.buffer_size = 0
         self.output_size = 0
@@ -168,7 +176,11 @@ class BodyWriter(AbstractStreamWriter):
 
     async def drain(self) -> None:
         """Wait until the transport takes more."""
+        self._turn += self.buffer_size + _EACH
         self.buffer_size = 0
+        if self._turn > _AT_ONCE:
+            self._turn = 0
+            await asyncio.sleep(0)
         await self._stream.writable()
 
     async def write_headers(self, status_line: str, headers: CIMultiDict[str]) -> None:
@@ -195,7 +207,7 @@ class BodyWriter(AbstractStreamWriter):
 
     def _put(self, *pieces: bytes) -> None:
         transport = self._stream.transport
-        if transport is None or transport.is_closing():
+        if transport is None or not self._stream.connected:
             message = "The connection was lost while sending"
             raise ConnectionResetError(message)
         size = sum(map(len, pieces))

@@ -32,6 +32,7 @@ __all__ = ("ServerCore", "access_logger", "server_logger")
 
 _T = TypeVar("_T")
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+_LOOK: Final = 0.02
 _HERE: Final = Origin(None, 0)
 _TOLD_AGAIN: Final = 10.0
 _CODING_KEY: Final = b"\r\n" + hdrs.CONTENT_ENCODING.lower().encode() + b":"
@@ -59,7 +60,7 @@ class ServerCore(Owner):
     __slots__ = (
         "_told_full", "access_log", "auto_decompress", "connections", "debug", "decompress_limit", "decompress_ratio",
         "end_app", "face", "handle", "handler_cancellation", "handshakes", "has_prepare_hooks", "heads",
-        "keepalive_requests",
+        "keepalive_requests", "known",
         "leaving", "limits", "logger", "make_request", "max_connections", "name", "read_bufsize", "served", "starter",
         "tcp_keepalive", "times", "watch",
     )  # fmt: skip
@@ -110,6 +111,7 @@ class ServerCore(Owner):
         self.face: object = None
         self.has_prepare_hooks = False
         self.heads: dict[bytes, RequestHead] = {}
+        self.known: dict[bytes, RequestHead] = {}
         self.watch: Deadlines[ServerConnection] = Deadlines(loop, max(GRANULARITY, self.times.granularity))
         self.connections: dict[ServerConnection, None] = {}
         self.handshakes: dict[Accepted, None] = {}
@@ -213,7 +215,7 @@ class ServerCore(Owner):
         """See `Serving.see_off`."""
         if connection not in self.leaving and self.state is not State.CLOSED:
             self.leaving[connection] = None
-            spawn(self, _gone(connection), origin=_HERE, name=f"the rest of an answer to {peer_of(connection)}")
+            spawn(self, _last_bytes(connection), origin=_HERE, name=f"the rest of an answer to {peer_of(connection)}")
 
     def begin(self, connection: ServerConnection, head: RequestHead, incoming: BodyStream | None, whole: bytes) -> None:
         """See `Serving.begin`."""
@@ -275,8 +277,11 @@ class ServerCore(Owner):
             self.logger.error("The task %r, started at %s, failed", task.get_name(), origin, exc_info=error)
 
 
-async def _gone(connection: ServerConnection) -> None:
-    """Return when nothing is left of a connection."""
+async def _last_bytes(connection: ServerConnection) -> None:
+    """Return when the operating system has all that was sent on a connection, or the connection is gone.
+
+    This looks again and again: no layer of TLS tells when the layer below it has sent everything.
+    """
     gone = connection.gone()
-    if gone is not None:
-        await asyncio.wait([gone])
+    while gone is not None and not gone.done() and connection.unsent():
+        await asyncio.wait([gone], timeout=_LOOK)

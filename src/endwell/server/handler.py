@@ -167,8 +167,8 @@ def _response_to(core: ServerCore, exchange: Exchange, error: Exception) -> Stre
 
 def _is_farewell(exchange: Exchange, error: BaseException) -> bool:
     """Tell whether an exception says no more than that the client has gone."""
-    transport = exchange.transport
-    return (transport is None or transport.is_closing()) and isinstance(error, (ConnectionError, TruncatedError))
+    gone = exchange.transport is None or not exchange.connection.connected
+    return gone and isinstance(error, (ConnectionError, TruncatedError))
 
 
 def _error_page(core: ServerCore, error: Exception) -> Response:

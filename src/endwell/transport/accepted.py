@@ -35,6 +35,12 @@ class Accepted(Stream):
         if self.owner is None or self.owner.state is not State.OPEN:
             self.discard()
 
+    @property
+    def connected(self) -> bool:
+        """See `Stream.connected`; the TLS of asyncio learns only in a later pass that the socket below it is gone."""
+        below = self.below
+        return super().connected and (below is None or not below.is_closing())
+
     def unsent(self) -> int:
         """Give the number of bytes that the operating system has not taken yet."""
         transport = self.transport

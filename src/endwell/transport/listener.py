@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -266,15 +266,14 @@ class _Handshake(Accepted):
             await asyncio.wait([shaken])
             begun = True
         finally:
-            if not begun:
+            if not begun and shaken.cancel():
                 starting.close()
-                if not shaken.cancel():
-                    shaken.exception()  # nobody is going to ask for it
-        try:
-            next(starting)
-        except StopIteration as end:
-            secure: asyncio.Transport | None = end.value
-        return secure
+            elif not begun:  # it was over in the same pass
+                with contextlib.suppress(OSError):
+                    unwanted = _end_of(starting)
+                    if unwanted is not None:
+                        unwanted.abort()
+        return _end_of(starting)
 
     def _failed(self, raw: asyncio.Transport) -> None:
         """Free the connection: the layer of TLS does not tell us of its end."""
@@ -300,6 +299,16 @@ class _Handshake(Accepted):
             stream.data_received(data)
         if self._ended:
             stream.eof_received()
+
+
+def _end_of(starting: Generator[Any, None, asyncio.Transport | None]) -> asyncio.Transport | None:
+    """Give what a coroutine returns that waits no longer; or raise what it raises."""
+    try:
+        next(starting)
+    except StopIteration as end:
+        secure: asyncio.Transport | None = end.value
+        return secure
+    return None
 
 
 def _feed(protocol: Any, data: bytes) -> None:

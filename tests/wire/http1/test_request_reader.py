@@ -433,3 +433,21 @@ def test_what_is_known_is_bounded():
     reader.feed(b"GET / HTTP/1.1\r\nHost: a\r\nCookie: " + b"x" * 2000 + b"\r\n\r\n")
     assert len(known) <= 513
     assert max(map(len, known)) < 1100
+
+
+def test_what_is_kept_as_a_whole_request_is_one():
+    """Its bytes are looked for in what a client sends: neither a head whose body follows, nor fields alone."""
+    known: dict[bytes, object] = {}
+    whole: dict[bytes, object] = {}
+    get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    framings = (b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 0\r\n")
+    heads = [get, *(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n" for framing in framings)]
+    bodies = [b"", b"ok", b"2\r\nok\r\n0\r\n\r\n", b""]
+    reader = RequestReader(Limits(), known, whole)
+    for raw, body in zip(heads, bodies, strict=True):
+        for _ in range(4):
+            reader.feed(raw + body)
+            assert reader.phase is Phase.ENDED
+            reader.next()
+    assert set(whole) == {get, heads[3]}
+    assert set(whole) < set(known)

@@ -36,6 +36,8 @@ class RequestReader:
         limits: how much of a head a peer may send.
         heads: heads by their bytes, and by the bytes of their fields: most requests of a client are alike but for the
             first line. Readers with the same limits may share them. Bounded here in number and size.
+        whole: those of them that are a whole request, by its bytes, and nothing else: who receives one of these while
+            no request is under way has no need of a reader. Emptied together with `heads`.
 
     Attributes:
         head: the head of the request, None until it is there.
@@ -48,12 +50,18 @@ class RequestReader:
 
     __slots__ = (
         "_buffer", "_checked", "_chunks", "_empty_lines", "_heads", "_last", "_left", "_limits", "_line", "_number",
-        "_searched", "head", "phase", "rest", "trailers",
+        "_searched", "_whole", "head", "phase", "rest", "trailers",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, heads: dict[bytes, RequestHead] | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        heads: dict[bytes, RequestHead] | None = None,
+        whole: dict[bytes, RequestHead] | None = None,
+    ) -> None:
         self._limits = limits
         self._heads = {} if heads is None else heads
+        self._whole = {} if whole is None else whole
         self._last = b""
         self.phase = _HEAD
         self.head: RequestHead | None = None
@@ -187,7 +195,10 @@ class RequestReader:
         if len(raw) <= _KEPT_SIZE:
             if len(heads) >= _KEPT:
                 heads.clear()
+                self._whole.clear()
             heads[raw] = head
+            if raw is not fields and not head.has_body:
+                self._whole[raw] = head
         return head
 
     def _feed_part_of_head(self, data: bytes) -> list[bytes]:
