@@ -186,6 +186,7 @@ def test_a_second_signal_cuts_the_waiting_short_and_everything_is_cleaned_up(
     assert status == 1
     assert [line for line in lines if line in REVERSE] == REVERSE
     assert "1 aborted" in log
+    assert "aborted GET /stuck from 127.0.0.1: the server was told a second time to end" in log
 
 
 def test_two_signals_at_once_skip_nothing(plain: ServerProcess) -> None:

@@ -109,10 +109,10 @@ def stop(owner: Owner) -> None:
         level += node.children or ()
 
 
-def hurry(owner: Owner) -> None:
-    """Have a closing that waits for work in flight wait no longer."""
+def hurry(owner: Owner, reason: str) -> None:
+    """Have a closing that waits for work in flight wait no longer; what is in flight ends for this reason."""
     if owner.drain is not None:
-        owner.drain.wake()
+        owner.drain.hurry(reason)
 
 
 def drop(owner: Owner) -> CloseReport:
@@ -200,7 +200,8 @@ class _Walk:
             self.drain.take(fresh)
             left = None if self.timeout is None else max(0.0, self.began + self.timeout - self.loop.time())
             await self.drain.wait(left)
-            await _await_cancelled(self.owner, self.drain.abort_rest(self.reason), self.report)
+            late = self.drain.abort_rest(self.drain.hurried or self.reason)
+            await _await_cancelled(self.owner, late, self.report)
 
     async def _finish(self) -> None:
         """Let each level say goodbye, the deepest first, siblings at once, all under one deadline.

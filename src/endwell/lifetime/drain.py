@@ -32,6 +32,7 @@ class Drain:
         self._lingering: dict[asyncio.Task[Any] | None, int] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._refusing = False
+        self.hurried: str | None = None
 
     def take(self, owners: Iterable[Owner]) -> None:
         """Wait for the work of these owners (too)."""
@@ -112,6 +113,11 @@ class Drain:
                 self.report.aborted.append(Aborted(f"task {task.get_name()!r}", reason, origin))
             task.cancel(reason)
         return cancelled
+
+    def hurry(self, reason: str) -> None:
+        """Wait no longer; what is in flight ends for this reason."""
+        self.hurried = reason
+        self.wake()
 
     def wake(self) -> None:
         """Wait no longer."""

@@ -31,6 +31,7 @@ __all__ = ("AppRunner", "BaseRunner", "GracefulExit", "Server", "ServerRunner")
 
 Handler = Callable[[BaseRequest], Awaitable["StreamResponse"]]
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_HURRIED: Final = "the server was told a second time to end"
 
 
 class GracefulExit(SystemExit):
@@ -172,11 +173,10 @@ class BaseRunner(Face, ABC):
             finally:
                 core.watchers.remove(early)
             left = None if limit is None else max(0.0, limit - (core.loop.time() - began))
+            reason = f"it did not finish within shutdown_timeout={limit} s"
             if self._hurried:
-                left = 0.0
-            report = await close(
-                core, timeout=left, at=at, reason=f"it did not finish within shutdown_timeout={limit} s"
-            )
+                left, reason = 0.0, _HURRIED
+            report = await close(core, timeout=left, at=at, reason=reason)
             report.finished += early.report.finished
             report.duration = core.loop.time() - began
         finally:
@@ -228,7 +228,7 @@ class BaseRunner(Face, ABC):
         if announcing is not None and not announcing.expired():
             due, until = announcing.when(), core.loop.time() + GOODBYE
             announcing.reschedule(until if due is None else min(due, until))
-        hurry(core)
+        hurry(core, _HURRIED)
 
     def _on_signals(self, callback: Callable[[], object]) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
