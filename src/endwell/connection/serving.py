@@ -389,6 +389,8 @@ class ServerConnection(Accepted):
                 self._go_on_soon()
                 return
             data, self._held = self._held, b""
+            if data and not self.connected:
+                return  # the rest was asked by somebody who has gone
 
     def _serve(self, head: RequestHead, pieces: list[bytes]) -> None:
         """Begin the exchange of a request whose head is there, with what has come of its body."""

@@ -7,6 +7,7 @@ body cannot be handed to the transport at once.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,9 @@ _COPIED: Final = 8 * 1024
 _AT_ONCE: Final = 2**20
 """Bytes after which others have their turn, though the transport takes more: who writes without end to a peer that is
 as fast, or to one that has gone (asyncio's TLS tells of it in a later pass only), would have the loop for itself."""
+
+_IS_UNBOUNDED: Final = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
+"""Whether asyncio's `writelines` never asks the writer to wait: so in these versions of Python (CVE-2024-12254)."""
 
 _EACH: Final = 1024
 """What a piece counts for beside its bytes."""
@@ -215,5 +219,7 @@ class BodyWriter(AbstractStreamWriter):
         self.output_size += size
         if len(pieces) == 1:
             transport.write(pieces[0])
+        elif _IS_UNBOUNDED:
+            transport.write(b"".join(pieces))
         else:
             transport.writelines(pieces)
