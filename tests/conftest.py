@@ -68,6 +68,11 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> None:
         pytest.mark.usefixtures("loop_kind")(obj)
 
 
+def pytest_make_parametrize_id(val: Any) -> str | None:
+    """Name what gzip made by its length: it may hold the time, and the workers of pytest-xdist compare the names."""
+    return f"gzip-{len(val)}" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
+
+
 def pytest_collection_finish() -> None:
     for factory in LOOPS.values():
         if factory is not None:  # libuv keeps one pipe for signals from its first loop on: not a test's leak

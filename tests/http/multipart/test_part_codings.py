@@ -68,7 +68,7 @@ def test_blocks_are_bounded():
     ("codings", "data"),
     [
         (("gzip", ""), b"garbage"),
-        (("gzip", ""), gzip.compress(b"hello")[:-5]),
+        (("gzip", ""), gzip.compress(b"hello", mtime=0)[:-5]),
         (("deflate", ""), zlib.compress(b"hello")[:-5]),
         (("", "base64"), b"QUJ"),
         (("", "base64"), b"Q"),
