@@ -12,6 +12,7 @@ from endwell.client.auth import BasicAuth, encode_basic_auth
 from endwell.client.connector import BaseConnector, Connection, NamedPipeConnector, TCPConnector, UnixConnector
 from endwell.client.cookiejar import AbstractCookieJar, CookieJar, DummyCookieJar
 from endwell.client.errors import (
+    AddressDeniedError,
     ClientConnectionError,
     ClientConnectionResetError,
     ClientConnectorCertificateError,
@@ -77,6 +78,7 @@ from endwell.client.tracing import (
     TraceResponseChunkReceivedParams,
 )
 from endwell.client.upload import UploadTracker
+from endwell.client.websocket import ClientWebSocketResponse
 from endwell.connection.reader import EMPTY_PAYLOAD, StreamReader
 from endwell.http import hdrs
 from endwell.http.codings import set_zlib_backend
@@ -97,6 +99,7 @@ from endwell.http.payload import (
 )
 from endwell.http.version import HttpVersion, HttpVersion10, HttpVersion11
 from endwell.lifetime import CloseReport, ForkedError, LeakReport, WrongLoopError, open_resources
+from endwell.wire.websocket import WSCloseCode, WSMessage, WSMsgType
 
 if TYPE_CHECKING:
     from endwell.client.digest_auth import DigestAuthMiddleware
@@ -114,7 +117,7 @@ if TYPE_CHECKING:
     from endwell.http.formdata import FormData
     from endwell.http.multipart import BodyPartReader, MultipartReader, MultipartWriter
     from endwell.transport.address import AddrInfo as AddrInfoType
-    from endwell.transport.address import ResolveResult
+    from endwell.transport.address import ResolveResult, private_address
     from endwell.transport.dial import SocketFactory as SocketFactoryType
     from endwell.transport.resolver import AbstractResolver, AsyncResolver, DefaultResolver, ThreadedResolver
     from endwell.transport.tls import Fingerprint
@@ -125,6 +128,7 @@ __all__ = (
     "AbstractCookieJar",
     "AbstractResolver",
     "AddrInfoType",
+    "AddressDeniedError",
     "AsyncIterablePayload",
     "AsyncResolver",
     "BadContentDispositionHeader",
@@ -156,6 +160,7 @@ __all__ = (
     "ClientSession",
     "ClientTimeout",
     "ClientWSTimeout",
+    "ClientWebSocketResponse",
     "CloseReport",
     "Connection",
     "ConnectionTimeoutError",
@@ -233,7 +238,10 @@ __all__ = (
     "UnixConnector",
     "UploadAbortedError",
     "UploadTracker",
+    "WSCloseCode",
+    "WSMessage",
     "WSMessageTypeError",
+    "WSMsgType",
     "WSServerHandshakeError",
     "WebSocketError",
     "WrongLoopError",
@@ -245,6 +253,7 @@ __all__ = (
     "open_resources",
     "parse_content_disposition",
     "payload_type",
+    "private_address",
     "request",
     "set_zlib_backend",
     "sse",
@@ -279,7 +288,7 @@ _LATER: Final = {
         "MultipartReader",
         "MultipartWriter",
     ),
-    "endwell.transport.address": ("ResolveResult",),
+    "endwell.transport.address": ("ResolveResult", "private_address"),
     "endwell.transport.resolver": (
         "AbstractResolver",
         "AsyncResolver",

@@ -103,7 +103,9 @@ from endwell.server.runner import AppRunner, BaseRunner, GracefulExit, Server, S
 from endwell.server.sites import BaseSite, SockSite, TCPSite, UnixSite
 from endwell.server.static import StaticResource
 from endwell.server.view import View
+from endwell.server.websocket import WebSocketReady, WebSocketResponse
 from endwell.server.whole import Response, json_bytes_response, json_response
+from endwell.wire.websocket import WSCloseCode, WSMsgType
 
 # fmt: off
 __all__ = (
@@ -125,7 +127,8 @@ __all__ = (
     "PlainResource", "PrefixedSubAppResource", "Request", "RequestHandler", "RequestKey", "RequestPayloadError",
     "Resource", "ResourceRoute", "Response", "ResponseKey", "RouteDef", "RouteTableDef", "Server", "ServerRunner",
     "SockSite", "StaticDef", "StaticResource", "StreamResponse", "TCPSite", "UnixSite", "UrlDispatcher",
-    "UrlMappingMatchInfo", "View", "delete", "event_stream", "get", "head", "json_bytes_response", "json_response",
-    "middleware", "normalize_path_middleware", "options", "patch", "post", "put", "route", "run_app", "static", "view",
+    "UrlMappingMatchInfo", "View", "WSCloseCode", "WSMsgType", "WebSocketReady", "WebSocketResponse", "delete",
+    "event_stream", "get", "head", "json_bytes_response", "json_response", "middleware", "normalize_path_middleware",
+    "options", "patch", "post", "put", "route", "run_app", "static", "view",
 )
 # fmt: on

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-WEBSOCKET = {"WSMsgType", "WebSocketReady", "WebSocketResponse"}
 WINDOWS = {"NamedPipeSite"}
 # Fixtures under the names that they had once, deprecated since.
 OLD_FIXTURES = {"raw_test_server", "test_client", "test_server", "unused_port"}
@@ -45,6 +44,23 @@ SIGNATURES = [
     "web.Response",
     "web.Response.write_eof",
     "web.FileResponse",
+    "web.WebSocketResponse",
+    "web.WebSocketResponse.can_prepare",
+    "web.WebSocketResponse.prepare",
+    "web.WebSocketResponse.receive",
+    "web.WebSocketResponse.receive_str",
+    "web.WebSocketResponse.receive_bytes",
+    "web.WebSocketResponse.receive_json",
+    "web.WebSocketResponse.send_str",
+    "web.WebSocketResponse.send_bytes",
+    "web.WebSocketResponse.send_json",
+    "web.WebSocketResponse.send_json_bytes",
+    "web.WebSocketResponse.send_frame",
+    "web.WebSocketResponse.ping",
+    "web.WebSocketResponse.pong",
+    "web.WebSocketResponse.close",
+    "web.WebSocketResponse.exception",
+    "web.WebSocketResponse.get_extra_info",
     "web.json_response",
     "web.json_bytes_response",
     "web.UrlDispatcher",
@@ -147,6 +163,11 @@ MEMBERS = {
     "web.StreamResponse": _RESPONSE + _MAPPING,
     "web.Response": "body text " + _RESPONSE + _MAPPING,
     "web.FileResponse": _RESPONSE + _MAPPING,
+    "web.WebSocketResponse": """can_prepare close close_code closed compress exception get_extra_info ping pong receive
+        receive_bytes receive_json receive_str send_bytes send_frame send_json send_json_bytes send_str ws_protocol """
+    + _RESPONSE
+    + _MAPPING,
+    "web.WebSocketReady": "ok protocol",
     "web.UrlDispatcher": """add_delete add_get add_head add_options add_patch add_post add_put add_resource add_route
         add_routes add_static add_view freeze frozen get index_resource items keys named_resources post_init
         register_resource resolve resources routes unindex_resource values""",

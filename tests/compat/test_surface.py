@@ -23,7 +23,6 @@ from tests.compat.collect import default, find, member
 
 SURFACE = json.loads(Path(__file__).with_name("surface.json").read_text("utf-8"))
 DEPRECATED = SURFACE["deprecated"]
-LATER = set(SURFACE["with the WebSocket"])
 
 
 @pytest.mark.parametrize("name", SURFACE["names"])
@@ -69,7 +68,7 @@ def test_the_signature(path: str) -> None:
             problems.append(f"{name} is {kind}, not {want['kind']}")
         have = default(ours[name].default)
         expected = {key: value for key, value in want.items() if key not in ("name", "kind")}
-        if name not in exempt and expected.get("class") not in LATER and not _same_default(have, expected):
+        if name not in exempt and not _same_default(have, expected):
             problems.append(f"{name} has the default {have}, not {expected}")
     assert problems == []
     positional = [name for name, want in theirs.items() if want["kind"].startswith("POSITIONAL")]

@@ -1,3 +1,4 @@
+import ipaddress
 import socket
 
 import pytest
@@ -111,10 +112,14 @@ def test_a_resolver_must_answer_with_numbers() -> None:
      "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1", "192.0.0.8", "::1", "::", "fe80::1",
      "fe80::1%eth0",
      "fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1",
-     "2002:7f00:1::", "2001:db8::1", "2001:0:7f00:1::f5ff:fffe", "fec0::1", "localhost", ""],
+     "2002:7f00:1::", "2001:db8::1",
+     "::ffff:0:10.0.0.1", "2606:4700::5efe:a00:1", "2606:4700::200:5efe:a00:1", "2001:0:808:808::f5ff:fffe",
+     "2001:0:7f00:1::f5ff:fffe", "fec0::1", "localhost", ""],
 )  # fmt: skip
 def test_private(host: str) -> None:
     assert address.private_address(host)
+    if address.is_ip_address(host):
+        assert address.denied(host, address.private_address)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +127,35 @@ def test_private(host: str) -> None:
 )
 def test_public(host: str) -> None:
     assert not address.private_address(host)
+    assert not address.denied(host, address.private_address)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["::ffff:10.0.0.1", "::10.0.0.1", "::ffff:0:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "2002:a00:1::5",
+     "2001:0:808:808::f5ff:fffe", "2001:0:a00:1::f7f7:f7f7", "2606:4700::5efe:a00:1", "::ffff:10.0.0.1%lo"],
+)  # fmt: skip
+def test_a_policy_is_asked_for_the_address_inside_too(host: str) -> None:
+    ten = ipaddress.ip_network("10.0.0.0/8")
+    asked = []
+
+    def deny(each: address.IPAddress) -> bool:
+        asked.append(each)
+        return each in ten
+
+    assert address.denied(host, deny)
+    assert asked[0] == ipaddress.ip_address(host.partition("%")[0])
+    assert not address.denied("2606:4700::a00:1", deny)
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [("127.0.0.1", ["127.0.0.1"]), ("127.1", ["127.0.0.1"]), ("0x7f.1", ["127.0.0.1"]), ("2130706433", ["127.0.0.1"]),
+     ("017700000001", ["127.0.0.1"]), ("0X7F000001", ["127.0.0.1"]), ("0", ["0.0.0.0"]), ("10.0.0.1.", ["10.0.0.1"]),
+     ("%31%30.0.0.1", ["10.0.0.1"]), ("%3127.0.0.1", ["127.0.0.1"]), ("localhost", ["127.0.0.1", "::1"]),
+     ("LOCALHOST.", ["127.0.0.1", "::1"]), ("a.localhost", ["127.0.0.1", "::1"]), ("::1", ["::1"]),
+     ("fe80::1%25lo", ["fe80::1%lo"]), ("example.org", []), ("10.example", []), ("1.2.3.4.5", []), ("256.1.1.1", []),
+     ("", [])],
+)  # fmt: skip
+def test_spellings_of_addresses(host: str, addresses: list[str]) -> None:
+    assert address.spelled_addresses(host) == addresses

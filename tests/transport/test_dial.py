@@ -2,12 +2,11 @@ import asyncio
 import errno
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from endwell.transport import address, dial
-from endwell.transport.errors import AddressDeniedError, DialError
+from endwell.transport.errors import DialDeniedError, DialError
 from tests.support.leaks import open_sockets
 from tests.transport.network import Silent, passes, serving
 
@@ -112,22 +111,13 @@ async def test_cancelled_while_it_succeeds(turns: int) -> None:
             task.result().close()
 
 
-async def test_a_policy_sees_every_address_and_no_socket_is_made() -> None:
-    made: list[Any] = []
-
-    def factory(info: address.AddrInfo) -> socket.socket:
-        made.append(info)
-        raise OSError("never")
-
+def test_a_policy_sees_every_address() -> None:
     infos = _infos(("127.0.0.1", 80), ("::1", 80), ("::ffff:10.0.0.1", 80))
-    with pytest.raises(AddressDeniedError) as caught:
-        await dial.open_tcp(infos, host="a", port=80, deny=address.private_address, socket_factory=factory)
-    assert made == []
-    assert caught.value.attempts == ("127.0.0.1:80", "[::1]:80", "[::ffff:10.0.0.1]:80")
-    async with serving(Silent) as port:
-        sock = await dial.open_tcp(_infos(("::1", port), ("127.0.0.1", port)), deny=lambda each: ":" in each)
-        with sock:
-            assert sock.getpeername() == ("127.0.0.1", port)
+    with pytest.raises(DialDeniedError, match=r"a:80.*refused by deny=: 127\.0\.0\.1, ::1") as caught:
+        dial.permitted(infos, address.private_address, "a", 80)
+    assert caught.value.addresses == ("127.0.0.1", "::1", "::ffff:10.0.0.1")
+    assert caught.value.attempts == ()
+    assert dial.permitted(infos, lambda each: each.version == 4, "a", 80) == infos[1:2]
 
 
 async def test_socket_factory_and_local_address() -> None:

@@ -55,6 +55,9 @@ async def send(request: ClientRequest) -> ClientResponse:
         try:
             now = core.loop.time()
             key = request.key
+            route = request._route
+            if route is not None and route.proxy is not None and connector.dialer is not None:
+                connector.dialer.check_proxied(request.target, route)
             data = exchange.sent = request.render()
             if connector.state is not _OPEN and not connector.admit():
                 raise ClientConnectionError("Connector is closed.")

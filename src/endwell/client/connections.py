@@ -188,6 +188,10 @@ class ConnectorCore(Owner):
             connection.close()
         self._leave(connection.key)
 
+    def freed(self, connection: ClientConnection) -> None:
+        """Note the end of a connection that was handed out and is not going to be put back: its slot is free."""
+        self._leave(connection.key)
+
     def _keep(self, connection: ClientConnection) -> None:
         self.pool.put(connection, self.loop.time())
         if self._sweep is None and self.state is State.OPEN:

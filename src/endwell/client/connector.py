@@ -20,6 +20,7 @@ from endwell.lifetime import CloseReport, Face, Origin, State, caller, close, st
 
 if TYPE_CHECKING:
     from endwell.client.request import ClientRequest
+    from endwell.transport.address import Deny
     from endwell.transport.resolver import AbstractResolver
 
 __all__ = ("BaseConnector", "Connection", "NamedPipeConnector", "TCPConnector", "UnixConnector")
@@ -164,6 +165,10 @@ class TCPConnector(BaseConnector):
         resolver: who resolves names; by default `DefaultResolver`, which is closed with the connector.
         happy_eyeballs_delay, interleave: see RFC 8305.
         socket_factory: makes the sockets, from a tuple as `socket.getaddrinfo` gives.
+        deny: told an IP address (of `ipaddress`), returns True to refuse it; `endwell.private_address` is one, for
+            whoever fetches what strangers name. Asked after resolving, on each hop, for each address of a name and for
+            addresses in URLs, and also for IPv4 addresses inside IPv6 ones; those that it refuses are not connected to,
+            and if none is left, `AddressDeniedError` is raised. Of targets behind proxies: `docs/how-to/strangers.md`.
 
     The others are those of `BaseConnector`; verify_ssl, fingerprint and ssl_context are deprecated for ssl.
 
@@ -171,7 +176,7 @@ class TCPConnector(BaseConnector):
 
     __slots__ = ("_tcp",)
 
-    def __init__(
+    def __init__(  # long: one argument a line
         self,
         *,
         verify_ssl: bool = True,
@@ -195,6 +200,7 @@ class TCPConnector(BaseConnector):
         interleave: int | None = None,
         socket_factory: Callable[[Any], socket.socket] | None = None,
         ssl_shutdown_timeout: Any = sentinel,
+        deny: Deny | None = None,
     ) -> None:
         old = {
             name: value
@@ -207,6 +213,9 @@ class TCPConnector(BaseConnector):
         if old:
             ssl = RequestOptions().merged(old).ssl
         check_ssl(ssl)
+        if deny is not None and not callable(deny):
+            message = f"deny must be a function of an IP address, endwell.private_address for one, not {deny!r}"
+            raise TypeError(message)
         self._tcp = TcpDialer(
             ssl=ssl,
             family=family,
@@ -218,6 +227,7 @@ class TCPConnector(BaseConnector):
             happy_eyeballs_delay=happy_eyeballs_delay,
             interleave=interleave,
             socket_factory=socket_factory,
+            deny=deny,
         )
         super().__init__(
             keepalive_timeout=keepalive_timeout,

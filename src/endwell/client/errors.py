@@ -18,6 +18,7 @@ The tree (a class with two parents is drawn under both; in brackets the parents 
             ClientConnectorDNSError(ClientConnectorError)
             ClientProxyConnectionError(ClientConnectorError)
             UnixClientConnectorError(ClientConnectorError)
+            AddressDeniedError(ClientConnectorError) +
             ClientSSLError(ClientConnectorError)
               ClientConnectorSSLError(ClientSSLError, SSLError)
               ClientConnectorCertificateError(ClientSSLError, SSLCertVerificationError)
@@ -60,8 +61,11 @@ from yarl import URL
 
 from endwell.client.request_info import RequestInfo, shown_fields, shown_url
 from endwell.http.typedefs import StrOrURL
+from endwell.transport.errors import host_port
+from endwell.wire.websocket.errors import WebSocketError, WSMessageTypeError
 
 __all__ = (
+    "AddressDeniedError",
     "ClientConnectionError",
     "ClientConnectionResetError",
     "ClientConnectorCertificateError",
@@ -305,6 +309,22 @@ class UnixClientConnectorError(ClientConnectorError):
         return type(self), (self._path, *self.args), self.__dict__.copy()
 
 
+class AddressDeniedError(ClientConnectorError):
+    """The ``deny`` of the connector refuses every address of the host; nothing was sent to any of them.
+
+    ``addresses`` has them, numeric. Never retried.
+    """
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The numeric addresses that were refused."""
+        return tuple(getattr(self._os_error, "addresses", ()))
+
+    def __str__(self) -> str:
+        peer, refused = host_port(self.host, self.port or 0), ", ".join(self.addresses)
+        return f"Cannot connect to host {peer}: deny= of the connector refuses {refused}"
+
+
 class ClientSSLError(ClientConnectorError):
     """TLS could not be set up."""
 
@@ -494,21 +514,6 @@ class NonHttpUrlClientError(ClientError):
 
 class NonHttpUrlRedirectClientError(NonHttpUrlClientError, RedirectClientError):
     """A redirect leads to a scheme that the connector does not speak."""
-
-
-class WebSocketError(Exception):
-    """The peer broke the WebSocket protocol; ``code`` is the close code to answer with (RFC 6455 section 7.4)."""
-
-    def __init__(self, code: int, message: str) -> None:
-        self.code = code
-        super().__init__(code, message)
-
-    def __str__(self) -> str:
-        return str(self.args[1])
-
-
-class WSMessageTypeError(TypeError):
-    """A WebSocket message of another type came than the ``receive_*`` method is for."""
 
 
 class SessionClosedError(RuntimeError):

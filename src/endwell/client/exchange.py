@@ -17,7 +17,8 @@ from endwell.client.errors import (
     SocketTimeoutError,
 )
 from endwell.client.incoming import Away, incoming_body, is_coded
-from endwell.client.mapping import public_error, upload_error
+from endwell.client.mapping import public_error
+from endwell.client.uploading import send_payload
 from endwell.connection.body import BodyStream
 from endwell.connection.http1 import ClientConnection
 from endwell.connection.writer import BodyWriter
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from endwell.client.outgoing import Outgoing
     from endwell.client.request import ClientRequest
     from endwell.client.request_info import RequestInfo
-    from endwell.http.payload import Payload
 
 __all__ = ("READ_AWAY", "ClientExchange", "Step")
 
@@ -40,7 +40,6 @@ READ_AWAY: Final = 64 * 1024
 """Bytes of an unread rest of a body that are read away to keep the connection (closing.md C8)."""
 
 _READ_AWAY_TIME: Final = 1.0
-_CONTINUE_TIME: Final = 1.0
 
 
 class Step(enum.Enum):
@@ -130,6 +129,11 @@ class ClientExchange:
         if self.step is _ENDED:
             raise self.error or ClientConnectionError("The exchange has ended")
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.step is _ENDED
+
     def describe(self) -> str:
         """One line for reports."""
         return f"{self.method} {self.request.url.with_query(None)} ({self.step.value})"
@@ -198,6 +202,8 @@ class ClientExchange:
         self.step = _ASKED
         waiter = self._waiter = self.owner.loop.create_future()
         connection.start(self, data)
+        if self.options._switches:
+            connection.reader.switches = True
         if self.watches_reads:
             self._watch()
         return waiter
@@ -229,7 +235,7 @@ class ClientExchange:
             self._continue = self.owner.loop.create_future()
         self._upload = spawn(
             self.owner,
-            self._send(writer, payload, outgoing.length),
+            send_payload(self, writer, payload, outgoing.length),
             origin=self.origin or Origin(None, 0),
             name=f"endwell: upload of {self.method} {self.request.url.host}",
             part_of_work=True,
@@ -256,7 +262,10 @@ class ClientExchange:
         self.step = _ANSWERED
         if complete:
             self.pieces = pieces
-            self.on_end()
+            if head.status != 101:
+                self.on_end()
+            elif self.connection is not None:
+                self.connection.pause_reading()  # what comes now is for whoever takes the connection over: `switch`
         else:
             body = self.body = incoming_body(self, self.connection)
             body.feed(pieces)
@@ -373,6 +382,21 @@ class ClientExchange:
         else:
             self._forget()  # it may never run again
 
+    def switch(self) -> tuple[ClientConnection, bytes]:
+        """End after a 101; give away the connection, whose slot in the pool stays taken, and what came behind the head.
+
+        Raises:
+            ClientConnectionError: and its kin, when the exchange has been ended already.
+
+        """
+        self._go_on()
+        connection, self.connection = self.connection, None
+        assert connection is not None
+        self.complete = True
+        self.step = _ENDED
+        self.owner.work_ended(self)
+        return connection, connection.switched()
+
     # Failing
 
     def expire(self, now: float) -> None:
@@ -447,42 +471,6 @@ class ClientExchange:
         public = public_error(error, self)
         self.fail(public)
         return public
-
-    async def _send(self, writer: BodyWriter, payload: Payload, length: int | None) -> None:
-        """Send the body; a failure ends the exchange, a success may."""
-        wanted = True
-        try:
-            if self._continue is not None:
-                wanted = await self._go_ahead(self._continue)
-            if wanted:
-                await payload.write_with_length(writer, length)
-                await writer.write_eof()
-        except Exception as error:  # noqa: BLE001 - whatever the user's body raises ends this exchange, not more
-            if self.step is not _ENDED:
-                self.fail(upload_error(error))
-        finally:
-            if self._closes is not None:
-                await self._close_quietly(self._closes)
-        if self.watches_reads and self.connection is not None:
-            self.connection.read_at = self.owner.loop.time()
-            self._watch()
-        if self.complete and self.step is not _ENDED:
-            self._end(reusable=writer.ended)
-
-    async def _close_quietly(self, outgoing: Outgoing) -> None:
-        try:
-            await outgoing.close()
-        except Exception as error:  # noqa: BLE001 - the user's file; the exchange goes on to its end
-            message = {"message": f"The body of {self.describe()} could not be closed", "exception": error}
-            self.owner.loop.call_exception_handler(message)
-
-    async def _go_ahead(self, continued: asyncio.Future[bool]) -> bool:
-        """Wait for 100 (Continue), a final answer, or a second without either (RFC 9110 section 10.1.1)."""
-        timer = self.owner.loop.call_later(_CONTINUE_TIME, self.on_continue)
-        try:
-            return await continued
-        finally:
-            timer.cancel()
 
     def _forget(self) -> None:
         if self.step is _ENDED or self.complete or self._away:

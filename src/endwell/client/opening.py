@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from endwell.client.errors import (
+    AddressDeniedError,
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
@@ -30,15 +31,15 @@ from endwell.connection.http1 import ClientConnection
 from endwell.http.url import Target
 from endwell.lifetime import Resource
 from endwell.transport import resolver as resolvers
-from endwell.transport.address import addr_infos, literal_addresses
-from endwell.transport.errors import FingerprintMismatch, ProxyError, TlsCertificateError, TlsError
+from endwell.transport.address import addr_infos, denied, literal_addresses, spelled_addresses
+from endwell.transport.errors import DialDeniedError, FingerprintMismatch, ProxyError, TlsCertificateError, TlsError
 
 if TYPE_CHECKING:
     from endwell.client.connections import ConnectorCore
     from endwell.client.exchange import ClientExchange
     from endwell.client.request import ClientRequest
     from endwell.client.tracing import Trace
-    from endwell.transport.address import AddrInfo
+    from endwell.transport.address import AddrInfo, Deny
     from endwell.transport.resolver import ResolveResult
 
 __all__ = ("Dialer", "Opening", "TcpDialer", "UnixDialer")
@@ -49,6 +50,9 @@ class Dialer(Protocol):
 
     def attach(self, core: ConnectorCore) -> None:
         """Learn whose connections these are."""
+
+    def check_proxied(self, target: Target, route: Route) -> None:
+        """Refuse a target that a proxy must not be asked for, before each request to it."""
 
     async def open(self, request: ClientRequest, exchange: ClientExchange, deadline: float | None) -> ClientConnection:
         """Open a connection for a request, by `deadline` (loop time) at the latest."""
@@ -195,6 +199,7 @@ class TcpDialer(_DialerBase):
         happy_eyeballs_delay: float | None,
         interleave: int | None,
         socket_factory: Callable[[Any], socket.socket] | None,
+        deny: Deny | None,
     ) -> None:
         from endwell.transport.dns_cache import DnsCache
 
@@ -210,6 +215,22 @@ class TcpDialer(_DialerBase):
         self._delay = happy_eyeballs_delay
         self._interleave = interleave
         self._socket_factory = socket_factory
+        self.deny = deny
+
+    def check_proxied(self, target: Target, route: Route) -> None:
+        """Ask `deny` for a target that is an address: the proxy connects to it, and does not ask.
+
+        Connections to a proxy serve many targets, so this is looked at for each request.
+
+        Raises:
+            AddressDeniedError: one of the addresses that the host spells is refused.
+
+        """
+        if self.deny is None:
+            return
+        refused = tuple(each for each in spelled_addresses(target.host) if denied(each, self.deny))
+        if refused:
+            raise AddressDeniedError(route.connection_key, DialDeniedError(target.host, target.port, refused))
 
     async def finish(self) -> None:
         """Close the resolver that we made; its threads are gone then."""
@@ -249,10 +270,13 @@ class TcpDialer(_DialerBase):
 
         async def dial(host: str, port: int) -> socket.socket:
             infos = await self._addresses(host, port, request.traces, route)
-            return await self._dial(infos, host, port, route, ClientProxyConnectionError)
+            return await self._dial(infos, host, port, (route, ClientProxyConnectionError))
 
         async def resolve(host: str, port: int) -> str:
-            return str((await self._addresses(host, port, request.traces, route))[0][4][0])
+            infos = await self._addresses(host, port, request.traces, route)
+            if self.deny is not None:
+                infos = self._permitted(infos, self.deny, host, port, route)
+            return str(infos[0][4][0])
 
         try:
             sock = await open_socks(
@@ -295,16 +319,22 @@ class TcpDialer(_DialerBase):
         peer: str,
         failure: tuple[Route, type[ClientConnectorError]],
     ) -> ClientConnection:
-        """Connect to a name or an address; a single address needs no Happy Eyeballs, which cost more than the rest."""
+        """Connect to a name or an address; a single address needs no Happy Eyeballs, which cost more than the rest.
+
+        `deny` is asked for what is connected to, after resolving: no answer of a resolver comes between. A proxy is
+        named by the program, not by whoever named the target, and is not asked for.
+        """
         infos = await self._addresses(host, port, traces, failure[0])
+        if self.deny is not None and failure[0].proxy is None:
+            infos = self._permitted(infos, self.deny, host, port, failure[0])
         if len(infos) > 1 or self._local_addr is not None or self._socket_factory is not None:
-            return await self._attach(key, peer, sock=await self._dial(infos, host, port, *failure))
+            return await self._attach(key, peer, sock=await self._dial(infos, host, port, failure))
         if not infos:
             raise ClientConnectorDNSError(failure[0].first_key, OSError(f"the resolver gave no address for {host}"))
         family, _, proto, _, address = infos[0]
         try:
             if len(address) == 4 and address[3]:  # a scope id has no place in create_connection
-                return await self._attach(key, peer, sock=await self._dial(infos, host, port, *failure))
+                return await self._attach(key, peer, sock=await self._dial(infos, host, port, failure))
             return await self._attach(key, peer, host=address[0], port=address[1], family=family, proto=proto)
         except OSError as error:
             raise _mapped(error, *failure) from error
@@ -316,8 +346,17 @@ class TcpDialer(_DialerBase):
         except OSError as error:  # a zone that names no interface, for one
             raise _mapped(error, route, ClientConnectorError) from error
 
+    @staticmethod
+    def _permitted(infos: list[AddrInfo], deny: Deny, host: str, port: int, route: Route) -> list[AddrInfo]:
+        from endwell.transport.dial import permitted
+
+        try:
+            return permitted(infos, deny, host, port)
+        except DialDeniedError as error:
+            raise AddressDeniedError(route.connection_key, error) from error
+
     async def _dial(
-        self, infos: list[AddrInfo], host: str, port: int, route: Route, failure: type[ClientConnectorError]
+        self, infos: list[AddrInfo], host: str, port: int, failure: tuple[Route, type[ClientConnectorError]]
     ) -> socket.socket:
         from endwell.transport.dial import open_tcp
 
@@ -332,7 +371,7 @@ class TcpDialer(_DialerBase):
                 socket_factory=self._socket_factory,
             )
         except OSError as error:
-            raise _mapped(error, route, failure) from error
+            raise _mapped(error, *failure) from error
 
     async def _resolve(self, host: str, port: int, traces: Trace | None, route: Route) -> Sequence[ResolveResult]:
         loop = self.core.loop
@@ -401,6 +440,9 @@ class UnixDialer(_DialerBase):
 
     def __init__(self, path: str) -> None:
         self._path = path
+
+    def check_proxied(self, target: Target, route: Route) -> None:
+        """See `Dialer.check_proxied`: there is no proxy."""
 
     async def finish(self) -> None:
         """See `Dialer.finish`: there is nothing."""

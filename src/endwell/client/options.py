@@ -72,6 +72,8 @@ class RequestOptions:
     decompress_ratio: float | None = 200.0
     middlewares: Sequence[ClientMiddlewareType] = ()
     upload_tracker: UploadTracker | None = None
+    _switches: bool = False
+    """Whether the response may be a 101, which ends the exchange by `ClientExchange.switch`."""
 
     limits: Limits = Limits()
     plain: bool = True
@@ -252,5 +254,6 @@ _ARGUMENTS: Final[dict[str, tuple[_Check | None, int]]] = {
     "decompress_limit": (None, 0),
     "decompress_ratio": (None, 0),
     "middlewares": (_unless_none, 0),
+    "_switches": (None, _HEAD),
     "upload_tracker": (None, _HEAD),  # so that it takes the long way, which tells it how the call ended
 }

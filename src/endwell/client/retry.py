@@ -13,6 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from endwell.client.errors import (
+    AddressDeniedError,
     ClientConnectionError,
     ClientConnectorCertificateError,
     ClientConnectorError,
@@ -35,7 +36,12 @@ RETRY_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 # The connection was never there, so the request was never sent: any method may be tried again.
 _UNSENT: Final = (ClientConnectorError, ConnectionTimeoutError)
 # Trying again cannot help: the session is closing, or the peer is somebody else.
-_FINAL: Final = (ExchangeAbortedError, ClientConnectorCertificateError, ServerFingerprintMismatch)
+_FINAL: Final = (
+    AddressDeniedError,
+    ClientConnectorCertificateError,
+    ExchangeAbortedError,
+    ServerFingerprintMismatch,
+)
 
 _DEFAULT_BUDGET: Final[Any] = object()
 
@@ -64,8 +70,8 @@ class RetryPolicy:
 
     ``attempts``: how often it is sent at most, the first time included. ``methods``: those that may be repeated; others
     are repeated only after an error which shows that nothing was sent. ``statuses`` and ``exceptions``: after which of
-    them; an exchange that the closing of its session aborted and a wrong certificate are never repeated, nor is the
-    plain ``TimeoutError`` of ``ClientTimeout.total``, unless they are listed as such.
+    them; an exchange that the closing of its session aborted, a wrong certificate and a refused address are never
+    repeated, nor is the plain ``TimeoutError`` of ``ClientTimeout.total``, unless they are listed as such.
 
     The wait before the n-th repetition is random between 0 and ``backoff * 2 ** (n - 1)`` seconds, at most
     ``max_backoff``; ``Retry-After`` is added to it. When the server asks for more than ``max_retry_after`` seconds, the

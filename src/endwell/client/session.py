@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import json as json_module
 import sys
-import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
-from multidict import CIMultiDict, CIMultiDictProxy, istr
+from multidict import CIMultiDict, istr
 
 from endwell._version import __version__
 from endwell.client.attempts import refuse_unless_admitted
@@ -26,13 +25,15 @@ from endwell.client.core import SessionCore, checked_base, merge_headers, one_ti
 from endwell.client.options import RequestOptions, sentinel
 from endwell.client.request import ClientRequest
 from endwell.client.response import ClientResponse
-from endwell.client.timeouts import ClientTimeout
+from endwell.client.session_view import SessionView
+from endwell.client.timeouts import ClientWSTimeout
+from endwell.client.websocket import ClientWebSocketResponse, Wanted, WebSocketContext, connect, one_ws_timeout
 from endwell.http import hdrs
 from endwell.http.codings import available_codings
 from endwell.http.fields import render_fields
 from endwell.http.typedefs import JSONEncoder, LooseCookies, LooseHeaders, StrOrURL
 from endwell.http.version import HttpVersion, HttpVersion11
-from endwell.lifetime import CloseReport, Face, Origin, State, caller, close, failures, spawn
+from endwell.lifetime import CloseReport, Origin, State, caller, close, failures, spawn
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,7 +62,7 @@ _NOT_PLAIN: Final = (
 """Fields that, as defaults of a session, have to be reconciled with each request."""
 
 
-class ClientSession(Face):
+class ClientSession(SessionView):
     """Makes requests. One session for many requests: it keeps connections and cookies.
 
     Use it as ``async with ClientSession() as session``, or close it by ``await session.close()``. Either waits for the
@@ -99,8 +100,6 @@ class ClientSession(Face):
 
     """
 
-    _core: SessionCore
-
     def __init__(  # long: a line or two for each argument that aiohttp's has
         self,
         base_url: StrOrURL | None = None,
@@ -117,7 +116,7 @@ class ClientSession(Face):
         json_serialize_bytes: Callable[[Any], bytes] | None = None,
         request_class: type[ClientRequest] = ClientRequest,
         response_class: type[ClientResponse] = ClientResponse,
-        ws_response_class: Any = None,
+        ws_response_class: type[ClientWebSocketResponse] = ClientWebSocketResponse,
         version: HttpVersion = HttpVersion11,
         cookie_jar: AbstractCookieJar | None = None,
         connector_owner: bool = True,
@@ -265,6 +264,55 @@ class ClientSession(Face):
         """Make a DELETE request. See `request`."""
         return RequestContext(self._request("DELETE", url, _origin=caller(), **kwargs))
 
+    def ws_connect(
+        self,
+        url: StrOrURL,
+        *,
+        method: str = "GET",
+        protocols: Iterable[str] = (),
+        timeout: ClientWSTimeout | Any = sentinel,
+        receive_timeout: float | None = None,
+        autoclose: bool = True,
+        autoping: bool = True,
+        heartbeat: float | None = None,
+        origin: str | None = None,
+        compress: int = 0,
+        max_msg_size: int = 4 * 1024 * 1024,
+        decode_text: bool = True,
+        **kwargs: Any,
+    ) -> WebSocketContext:
+        """Open a WebSocket: ``async with session.ws_connect(url) as ws``, or ``ws = await session.ws_connect(url)``.
+
+        Args:
+            url: of scheme ws, wss, http or https.
+            method: of the handshake.
+            protocols: subprotocols, the one that is liked best first; `ClientWebSocketResponse.protocol` tells which
+                one the server chose.
+            timeout: a `ClientWSTimeout`: for the next message, none by default, and for closing, 10 s.
+            receive_timeout: deprecated: seconds for the next message.
+            autoclose, autoping: answer the server's close frame, and its pings.
+            heartbeat: seconds of silence after which the server is sent a ping, to be answered in half that time.
+            origin: the Origin field.
+            compress: bits of the window for permessage-deflate, 9 to 15, which is then offered; 0 for no compression.
+            max_msg_size: bytes of a message, decompressed, over which the WebSocket is closed (1009); 0 for any.
+            decode_text: False to get the bytes of texts.
+            kwargs: auth, params, headers, proxy, proxy_auth, proxy_headers, ssl, server_hostname and the other
+                arguments of a request: see `RequestOptions`.
+
+        Raises:
+            WSServerHandshakeError: the server did not agree to a WebSocket, or wrongly.
+            ClientError: and its kin, as for any request; RuntimeError: the session is closed.
+
+        When the session closes, the WebSocket is closed with 1001.
+        """
+        given = {
+            "autoclose": autoclose, "autoping": autoping, "heartbeat": heartbeat, "max_msg_size": max_msg_size,
+            "decode_text": decode_text,
+        }  # fmt: skip
+        times = one_ws_timeout(timeout, receive_timeout)
+        wanted = Wanted(tuple(protocols), times, origin, compress, given, caller())
+        return WebSocketContext(connect(self, method, url, wanted, kwargs))
+
     def _request(
         self, method: str, str_or_url: StrOrURL, *, _origin: Origin | None = None, **kwargs: Any
     ) -> Coroutine[Any, Any, ClientResponse]:
@@ -363,93 +411,6 @@ class ClientSession(Face):
     def closed(self) -> bool:
         """Whether the session is closed or closing."""
         return self._core.state is not State.OPEN
-
-    # What was given
-
-    @property
-    def connector(self) -> BaseConnector | None:
-        """The connector, None after `detach`."""
-        return self._connector_face
-
-    @property
-    def connector_owner(self) -> bool:
-        """Whether closing the session closes the connector."""
-        return self._core.owns_connector
-
-    @property
-    def cookie_jar(self) -> AbstractCookieJar:
-        """Where cookies are kept."""
-        return self._cookie_jar
-
-    @property
-    def version(self) -> HttpVersion:
-        """The version of HTTP."""
-        return self._version
-
-    @property
-    def headers(self) -> CIMultiDictProxy[str]:
-        """The fields for every request: to look at; they are given to the constructor."""
-        return CIMultiDictProxy(self._default_headers)
-
-    @property
-    def skip_auto_headers(self) -> frozenset[istr]:
-        """The names of fields that are not added by themselves."""
-        return self._skip_auto_headers
-
-    @property
-    def auth(self) -> BasicAuth | None:
-        """The credentials for every request. Deprecated."""
-        return self._default_auth
-
-    @property
-    def json_serialize(self) -> JSONEncoder:
-        """How ``json=`` becomes text."""
-        return self._json_serialize
-
-    @property
-    def raise_for_status(self) -> bool | Callable[[ClientResponse], Awaitable[None]]:
-        """What to do with each response."""
-        return self._raise_for_status
-
-    @property
-    def auto_decompress(self) -> bool:
-        """Whether content codings are undone."""
-        return self._defaults.auto_decompress
-
-    @property
-    def trust_env(self) -> bool:
-        """Whether the environment names proxies and credentials."""
-        return self._trust_env
-
-    @property
-    def trace_configs(self) -> list[TraceConfig]:
-        """Who is told what happens."""
-        return self._trace_configs
-
-    @property
-    def timeout(self) -> ClientTimeout:
-        """The time limits of requests."""
-        return self._defaults.timeout
-
-    @property
-    def close_timeout(self) -> float | None:
-        """Seconds that work in flight may take when the session closes."""
-        return self._core.close_timeout
-
-    @property
-    def requote_redirect_url(self) -> bool:
-        """Whether the characters of a Location are put into canonical form."""
-        return self._requote_redirect_url
-
-    @requote_redirect_url.setter
-    def requote_redirect_url(self, value: bool) -> None:
-        self._requote_redirect_url = value
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop. Deprecated."""
-        warnings.warn("client.loop property is deprecated", DeprecationWarning, stacklevel=2)
-        return self._core.loop
 
     # For the modules of the client
 

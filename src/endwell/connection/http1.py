@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ssl import SSLObject
 
     from endwell.connection.body import BodyStream
+    from endwell.connection.websocket import WebSocket
 
 __all__ = ("ClientConnection", "ConnectionOwner", "ExchangeEvents")
 
@@ -67,10 +68,13 @@ class ClientConnection(Stream):
         idle_since: loop time of its return to the pool.
         read_at: loop time of the last read, kept only while the exchange watches reads.
         tls: the TLS object, when TLS is spoken.
+        websocket: what has taken the transport over, after a switch of protocols.
 
     """
 
-    __slots__ = ("_cork", "exchange", "idle_since", "key", "peer", "pool", "read_at", "reader", "tls", "uses")
+    __slots__ = (
+        "_cork", "exchange", "idle_since", "key", "peer", "pool", "read_at", "reader", "tls", "uses", "websocket",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  # one caller, on the way of each new connection
         self,
@@ -92,10 +96,13 @@ class ClientConnection(Stream):
         self.idle_since = 0.0
         self.read_at = 0.0
         self.tls: SSLObject | None = None
+        self.websocket: WebSocket | None = None
 
     def describe(self) -> str:
         """See `Resource.describe`."""
         state = "idle" if self.exchange is None else "busy"
+        if self.websocket is not None:
+            state = "WebSocket"
         return f"{state} connection to {self.peer}"
 
     def flush(self) -> None:
@@ -131,6 +138,16 @@ class ClientConnection(Stream):
         self.exchange = None
         self.pool.lost(self)
         self.discard()
+
+    def switched(self) -> bytes:
+        """Let go of the exchange after a 101; return what came behind its head, in the other protocol."""
+        self.exchange = None
+        rest = self.reader.rest
+        self.reader.rest = b""
+        return bytes(rest)
+
+    def websocket_over(self, *, orderly: bool) -> None:
+        """See `Below.websocket_over`: it is for the server to close the connection."""
 
     def reader_waits(self) -> None:
         """Note that the running task is the one that the exchange is for, from now on."""
@@ -168,6 +185,9 @@ class ClientConnection(Stream):
         reader = self.reader
         phase = reader.phase
         if phase is _ENDED:
+            if reader.switches:
+                reader.rest += data
+                return
             reader.refuse_reuse()  # the response is complete, only the request is not: what comes now is nobody's
             return
         try:
@@ -204,6 +224,24 @@ class ClientConnection(Stream):
         self.pool.lost(self)
         if exchange is not None:
             exchange.fail(self._how_lost(exc))
+
+    # What the closing walk calls
+
+    def _stop(self) -> None:
+        if self.websocket is not None:
+            self.websocket.go_away()
+
+    async def _finish(self) -> None:
+        if self.websocket is not None:
+            await self.websocket.ended()
+        await super()._finish()
+
+    def _inherited(self) -> None:
+        if self.websocket is not None:
+            self.websocket.inherited()
+        super()._inherited()
+
+    # Details
 
     def _orderly_end(self) -> bool:
         """Tell whether the peer's end of sending can be trusted to be its own (RFC 9112 section 9.8)."""

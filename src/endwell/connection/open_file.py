@@ -15,15 +15,17 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ("OpenFile", "open_in_thread")
+__all__ = ("Closable", "OpenFile", "open_in_thread")
 
 
-class _Closable(Protocol):
+class Closable(Protocol):
+    """What is closed by `close`, more than once without harm."""
+
     def close(self) -> None:
         """Free what is held."""
 
 
-_Opened = TypeVar("_Opened", bound=_Closable)
+_Opened = TypeVar("_Opened", bound=Closable)
 
 
 class OpenFile:

@@ -23,6 +23,7 @@ from endwell.wire.http1.request_reader import RequestReader
 
 if TYPE_CHECKING:
     from endwell.connection.served import ServedExchange, Serving
+    from endwell.connection.websocket import WebSocket
     from endwell.wire.http1.request_head import RequestHead
 
 __all__ = ("READ_AWAY", "ServerConnection", "peer_of")
@@ -52,6 +53,7 @@ class Mode(enum.Enum):
     AWAY = "reading a body away"
     BLOCKED = "waiting for the client to read"
     LINGER = "waiting for the client to close"
+    SWITCHED = "WebSocket"
     CLOSING = "closing"
 
 
@@ -61,7 +63,9 @@ _BUSY: Final = Mode.BUSY
 _AWAY: Final = Mode.AWAY
 _BLOCKED: Final = Mode.BLOCKED
 _LINGER: Final = Mode.LINGER
+_SWITCHED: Final = Mode.SWITCHED
 _CLOSING: Final = Mode.CLOSING
+_WRITING: Final = (_BUSY, _BLOCKED, _SWITCHED)
 _ENDED: Final = Phase.ENDED
 _OPEN: Final = State.OPEN
 
@@ -72,13 +76,14 @@ class ServerConnection(Accepted):
     Attributes:
         exchange: the request that is being served, None between two.
         served: how many requests it has had.
+        websocket: what has taken the transport over, after a switch of protocols.
         due: loop time at which `expire` looks at it.
 
     """
 
     __slots__ = (
         "_began", "_held", "_inside", "_measured", "_mode", "_read_at", "_reader", "_serving", "_still_at", "_unsent",
-        "due", "exchange", "served",
+        "due", "exchange", "served", "websocket",
     )  # fmt: skip
 
     def __init__(self, owner: Resource, loop: asyncio.AbstractEventLoop, serving: Serving) -> None:
@@ -90,6 +95,7 @@ class ServerConnection(Accepted):
         self._inside = False
         self.exchange: ServedExchange | None = None
         self.served = 0
+        self.websocket: WebSocket | None = None
         self.due = NEVER
 
     def describe(self) -> str:
@@ -195,6 +201,22 @@ class ServerConnection(Accepted):
                 self._mode = _IDLE
                 self._expect(self._serving.times.keepalive)
 
+    def switch(self) -> bytes:
+        """Serve no more requests; return what the client has sent behind the one that asked to switch protocols."""
+        reader, self._reader = self._reader, None
+        rest = self._held if reader is None or reader.head is None else reader.next() + self._held
+        self._held = b""
+        self._mode = _SWITCHED
+        self.due = NEVER
+        return rest
+
+    def websocket_over(self, *, orderly: bool) -> None:
+        """See `Below.websocket_over`."""
+        if orderly:
+            self.close()
+        else:
+            self._linger()
+
     @property
     def reads_away(self) -> bool:
         """Whether little enough is left of the body to read it away, and keep the connection."""
@@ -207,12 +229,22 @@ class ServerConnection(Accepted):
         transport = self.transport
         if transport is None:
             return
+        if self._mode is _SWITCHED and self.websocket is not None:
+            self.websocket.fail()  # nobody uses it any more; a closing that is under way goes on
+            return
         reader = self._reader
         if transport.is_closing():
             self.close()
             return
         if not self._held and (reader is None or reader.head is None or (self._all_came(reader) and not reader.rest)):
             self.close()
+            return
+        self._linger()
+
+    def _linger(self) -> None:
+        """Tell a client that still sends that nobody listens any more, and wait until it has seen that."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
             return
         self._mode = _LINGER
         self._held = b""
@@ -258,7 +290,7 @@ class ServerConnection(Accepted):
         """Act on a deadline (see `Timed`)."""
         mode = self._mode
         self.due = NEVER
-        if self._writable is not None and (mode is _BUSY or mode is _BLOCKED) and self._stands_still(now):
+        if self._writable is not None and mode in _WRITING and self._stands_still(now):
             self.discard()
         elif mode is _BUSY:
             self._check_body(now)
@@ -267,7 +299,7 @@ class ServerConnection(Accepted):
             self._refuse(ProtocolError(f"The head of the request did not come within {seconds} s", status=408))
         elif mode is _CLOSING or mode is _LINGER:
             self._check_leaving(now)
-        elif mode is not _BLOCKED:
+        elif mode is not _BLOCKED and mode is not _SWITCHED:
             self.close()
 
     def _expect(self, seconds: float) -> None:
@@ -520,18 +552,30 @@ class ServerConnection(Accepted):
             self.leave()
         elif mode is _LINGER or mode is _CLOSING:
             self._see_off()
-        else:
+        elif mode is not _SWITCHED:
             self.close()
+        elif self.websocket is not None:
+            self.websocket.go_away()
+            if self.exchange is not None:
+                self.exchange.stop()
 
     async def _finish(self) -> None:
         gone = self.gone()
         if gone is None or self.transport is None:
+            return
+        if self._mode is _SWITCHED:
+            await asyncio.wait([gone])  # the WebSocket has its own time limit for that
             return
         if not self.unsent():  # else the time for that is over
             if self._mode is not _LINGER:
                 self.close()
             await asyncio.wait([gone], timeout=_FAREWELL)
         self.discard()
+
+    def _inherited(self) -> None:
+        if self.websocket is not None:
+            self.websocket.inherited()
+        super()._inherited()
 
 
 def peer_of(connection: Stream) -> str:

@@ -122,6 +122,16 @@ class Exchange:
             self._until_close = True
         return writer
 
+    def switch(self, head: bytes) -> tuple[ServerConnection, bytes]:
+        """See `RequestExchange.switch`."""
+        self.started = True
+        self.status = 101
+        self.keep_alive = False
+        transport = self.connection.transport
+        if transport is not None and not self._left:
+            transport.write(head)
+        return self.connection, self.connection.switch()
+
     def settle(self) -> None:
         """Have the response say that the connection ends, if the rest of the body is not going to be read away.
 

@@ -75,6 +75,16 @@ class RequestExchange(Protocol):
         `length` is what Content-Length says; None without `chunked` means that the end of the connection ends the body.
         """
 
+    def switch(self, head: bytes) -> tuple[Any, bytes]:
+        """Send the head of a 101; give the connection, for whoever takes it over, and what came behind the request.
+
+        The exchange goes on until the handler returns.
+
+        Raises:
+            RuntimeError: there is no connection (`make_mocked_request`).
+
+        """
+
     def interim_writer(self) -> AbstractStreamWriter:
         """Give what writes interim responses as they are; whoever asks for it sends 100 (Continue) with it."""
 

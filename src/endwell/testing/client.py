@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Self,
 from endwell.client.context import RequestContext
 from endwell.client.cookiejar import AbstractCookieJar, CookieJar
 from endwell.client.session import ClientSession
+from endwell.client.websocket import ClientWebSocketResponse, WebSocketContext
 from endwell.server.request import BaseRequest, Request
 from endwell.testing.servers import BaseTestServer, TestServer
 
@@ -83,6 +84,7 @@ class TestClient(Generic[RequestT, AppT]):
         self._session: ClientSession | None = None
         self._closed = False
         self._responses: list[ClientResponse] = []
+        self._websockets: list[ClientWebSocketResponse] = []
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'closed' if self._closed else 'of'} {self._server!r}>"
@@ -181,6 +183,20 @@ class TestClient(Generic[RequestT, AppT]):
         """Make a DELETE request. See `request`."""
         return self._kept(self.session.delete(self.make_url(path), **kwargs))
 
+    def ws_connect(self, path: StrOrURL, **kwargs: Any) -> WebSocketContext:
+        """Open a WebSocket to a path on the server. See `ClientSession.ws_connect`.
+
+        A test may leave it open: it is closed with the client.
+        """
+        return WebSocketContext(self._keep_websocket(self.session.ws_connect(self.make_url(path), **kwargs)))
+
+    async def _keep_websocket(self, opening: WebSocketContext) -> ClientWebSocketResponse:
+        ws = await opening
+        if len(self._websockets) >= _KEPT:
+            self._websockets = [each for each in self._websockets if not each.closed]
+        self._websockets.append(ws)
+        return ws
+
     def _kept(self, request: RequestContext) -> RequestContext:
         return RequestContext(self._keep(request))
 
@@ -207,6 +223,7 @@ class TestClient(Generic[RequestT, AppT]):
                 await self._session.close()
         finally:
             self._responses.clear()
+            self._websockets.clear()
             await self._server.close()
 
     def __enter__(self) -> NoReturn:

@@ -166,6 +166,11 @@ class MockedExchange:
             writer.enable_chunking()
         return writer
 
+    def switch(self, head: bytes) -> tuple[Any, bytes]:
+        """See `RequestExchange.switch`."""
+        message = "A mocked request has no connection that could switch protocols: use TestServer and TestClient"
+        raise RuntimeError(message)
+
     def _begins(self, head: bytes) -> None:
         if self.started:
             message = "A response was sent for this request already"

@@ -14,12 +14,15 @@ AddrInfo = tuple[
 ]
 """One address to connect to, in the shape of getaddrinfo: family, type, protocol, canonical name, socket address."""
 
-Deny = Callable[[str], bool]
-"""A policy: told a numeric address, returns True to refuse it."""
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+Deny = Callable[[IPAddress], bool]
+"""A policy: told an address, returns True to refuse it. See `denied`."""
 
 NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-# RFC 6146 and RFC 3056: an IPv4 address travels inside these, and so does a private one.
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+# What an IPv4 address stands at the end of: compatible (RFC 4291), mapped, translated (RFC 7915), NAT64 (RFC 6052).
+_ENDS_IN_IPV4: Final = frozenset({0, 0xFFFF, 0xFFFF0000, 0x0064FF9B << 64})
+_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214: the first half of an interface's identifier
 # Newer than what Python 3.11 knows: NAT64 for local use (RFC 8215), documentation (RFC 9637), SRv6 (RFC 9602),
 # the special IPv4 block of RFC 6890 with the holes Python leaves in it, and the 6to4 relays (RFC 7526).
 _ALSO_PRIVATE: Final = tuple(
@@ -144,32 +147,68 @@ def addr_infos(results: Iterable[ResolveResult]) -> list[AddrInfo]:
     return found
 
 
-def _inner_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that an IPv6 address leads to: mapped, compatible, NAT64, 6to4 or Teredo."""
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address in _NAT64 or int(address) >> 32 == 0:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+def inner_ipv4(address: IPAddress) -> tuple[ipaddress.IPv4Address, ...]:
+    """Return the IPv4 addresses that an IPv6 address leads to.
+
+    Mapped, compatible, translated, NAT64 by its well-known prefix, 6to4, ISATAP; of Teredo the client's and the
+    server's.
+    """
+    if isinstance(address, ipaddress.IPv4Address):
+        return ()
+    number = int(address)
+    if number < 2:  # the unspecified address and the loopback, no IPv4 ones
+        return ()
+    if number >> 32 in _ENDS_IN_IPV4 or (number >> 32) & 0xFFFFFFFF in _ISATAP:
+        return (ipaddress.IPv4Address(number & 0xFFFFFFFF),)
     if address.sixtofour is not None:
-        return address.sixtofour
-    return address.teredo[1] if address.teredo is not None else None
+        return (address.sixtofour,)
+    return (address.teredo[1], address.teredo[0]) if address.teredo is not None else ()
 
 
 @functools.lru_cache(maxsize=1024)
-def private_address(address: str) -> bool:
-    """Tell whether a numeric address leads anywhere but to the public internet; True for what is no address.
+def private_address(address: str | IPAddress) -> bool:
+    """Tell whether an address leads anywhere but to the public internet; True for what is no address.
 
     Loopback, private and shared networks, link-local (cloud metadata), multicast, reserved and documentation ranges,
-    and IPv6 forms that hide such an IPv4 address. A policy for fetching what strangers name.
+    and IPv6 forms that hide such an IPv4 address. A policy for fetching what strangers name: `TCPConnector(deny=...)`.
     """
+    if isinstance(address, str):
+        try:
+            address = ipaddress.ip_address(split_zone(address)[0])
+        except ValueError:
+            return True
+    inner = inner_ipv4(address)
+    if inner:
+        return any(map(private_address, inner))
+    if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+        return True
+    return any(address in net for net in _ALSO_PRIVATE if net.version == address.version)
+
+
+def denied(address: str, deny: Deny) -> bool:
+    """Tell whether a policy refuses a numeric address, or an IPv4 address that it leads to.
+
+    Whoever refuses 10.0.0.0/8 means `::ffff:10.0.0.1` too, and should not have to know it.
+    """
+    parsed = ipaddress.ip_address(split_zone(address)[0])
+    return any(map(deny, (parsed, *inner_ipv4(parsed))))
+
+
+def spelled_addresses(host: str) -> list[str]:
+    """Return the addresses that a host means without being resolved, in any spelling; none for a name.
+
+    For a host that somebody else will resolve: `127.1`, `0x7f000001`, `2130706433` and `017700000001` are all
+    127.0.0.1 to C libraries, and so they may be to a proxy; a percent sign may be undone on the way.
+    """
+    if "%" in host and ":" not in host:
+        from urllib.parse import unquote
+
+        host = unquote(host)
+    host = host.removesuffix(".")
+    known = literal_addresses(host, 0)
+    if known is not None:
+        return [each["host"] for each in known]
     try:
-        parsed = ipaddress.ip_address(split_zone(address)[0])
-    except ValueError:
-        return True
-    if isinstance(parsed, ipaddress.IPv6Address):
-        inner = _inner_ipv4(parsed)
-        if inner is not None:
-            return private_address(str(inner))
-    if not parsed.is_global or parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified:
-        return True
-    return any(parsed in net for net in _ALSO_PRIVATE if net.version == parsed.version)
+        return [socket.inet_ntoa(socket.inet_aton(host))]
+    except OSError:
+        return []

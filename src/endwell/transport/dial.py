@@ -8,8 +8,8 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from endwell.transport.address import AddrInfo, Deny, addr_infos, is_ip_address, literal_addresses
-from endwell.transport.errors import AddressDeniedError, DialError, host_port
+from endwell.transport.address import AddrInfo, Deny, addr_infos, denied, is_ip_address, literal_addresses
+from endwell.transport.errors import DialDeniedError, DialError, host_port
 
 SocketFactory = Callable[[AddrInfo], socket.socket]
 
@@ -41,6 +41,14 @@ def _cancellations() -> int:
     return task.cancelling() if task is not None else 0
 
 
+def permitted(infos: Sequence[AddrInfo], deny: Deny, host: str, port: int) -> list[AddrInfo]:
+    """Return the addresses that a policy does not refuse; DialDeniedError when there are none."""
+    allowed = [info for info in infos if not denied(str(info[4][0]), deny)]
+    if not allowed:
+        raise DialDeniedError(host, port, tuple(str(info[4][0]) for info in infos))
+    return allowed
+
+
 async def open_tcp(  # long: one attempt with everything that can go wrong in it
     infos: Sequence[AddrInfo],
     *,
@@ -50,21 +58,17 @@ async def open_tcp(  # long: one attempt with everything that can go wrong in it
     happy_eyeballs_delay: float | None = 0.25,
     interleave: int | None = None,
     socket_factory: SocketFactory | None = None,
-    deny: Deny | None = None,
 ) -> socket.socket:
     """Connect to the first of ``infos`` that answers; returns a non-blocking socket with TCP_NODELAY and keepalive.
 
     ``host`` and ``port`` name the peer in errors. ``happy_eyeballs_delay`` seconds after an attempt the next one starts
-    beside it (None: one after the other); ``interleave`` mixes the families (RFC 8305 section 4). ``deny`` sees every
-    numeric address first, and no socket is made for one it refuses. The time is bounded by the caller.
+    beside it (None: one after the other); ``interleave`` mixes the families (RFC 8305 section 4). The time is
+    bounded by the caller.
 
-    Raises AddressDeniedError or DialError (both OSError) with every address tried; ValueError for a ``local_addr``
+    Raises DialError (an OSError) with every address tried; ValueError for a ``local_addr``
     that is not numeric. When cancelled, every socket that was opened is closed.
     """
-    allowed = list(infos) if deny is None else [info for info in infos if not deny(str(info[4][0]))]
-    if not allowed:
-        if infos:
-            raise AddressDeniedError(host, port, tuple(_shown(info) for info in infos))
+    if not infos:
         raise DialError(host, port, "there is no address to connect to")
     from aiohappyeyeballs import start_connection
 
@@ -82,7 +86,7 @@ async def open_tcp(  # long: one attempt with everything that can go wrong in it
     winner: socket.socket | None = None
     try:
         connected = await start_connection(
-            allowed,
+            infos,
             local_addr_infos=local,
             happy_eyeballs_delay=happy_eyeballs_delay,
             interleave=interleave,
@@ -125,4 +129,4 @@ async def open_unix(path: str | bytes | os.PathLike[str]) -> socket.socket:
     return sock
 
 
-__all__ = ("SocketFactory", "is_ip_address", "literal_addresses", "open_tcp", "open_unix")
+__all__ = ("SocketFactory", "is_ip_address", "literal_addresses", "open_tcp", "open_unix", "permitted")

@@ -3,7 +3,7 @@
     OSError
       ResolveError            a name has no address
       DialError               no address, or the socket's path, could be connected to
-        AddressDeniedError    a policy refused every address
+        DialDeniedError       a policy refused every address
       TlsError                the handshake did not succeed; ``__cause__`` is what ssl or the loop raised
         TlsCertificateError   the peer's certificate is not the one to trust
         TlsTimeoutError       the peer did not finish the handshake in time
@@ -16,6 +16,7 @@ No message holds a secret: a proxy is named by host and port, never by its URL.
 
 import errno
 import ssl
+from typing import Any
 
 
 def host_port(host: str, port: int) -> str:
@@ -23,7 +24,22 @@ def host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class ResolveError(OSError):
+def _restored(kind: type[OSError], args: tuple[Any, ...], facts: dict[str, Any]) -> OSError:
+    error = kind.__new__(kind)
+    OSError.__init__(error, *args)
+    for name, value in facts.items():
+        setattr(error, name, value)
+    return error
+
+
+class _FactError(OSError):
+    """What can be copied and pickled, with the public error that carries it, whatever its `__init__` takes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, {**self.__dict__, "errno": self.errno})
+
+
+class ResolveError(_FactError):
     """A name has no address: ``host``, ``port``, ``reason``; ``errno`` is that of getaddrinfo when it said one."""
 
     def __init__(self, host: str, port: int, reason: str, *, number: int | None = None) -> None:
@@ -37,7 +53,7 @@ class ResolveError(OSError):
         return ResolveError(self.host, self.port, self.reason, number=self.errno)
 
 
-class DialError(OSError):
+class DialError(_FactError):
     """Nothing could be connected to: ``host``, ``port``, and ``attempts``, the addresses tried in their order.
 
     ``errno`` and ``__cause__`` are those of the operating system's error. For a Unix socket ``host`` is its path and
@@ -56,14 +72,17 @@ class DialError(OSError):
         self.attempts = attempts
 
 
-class AddressDeniedError(DialError):
-    """Every address of a host was refused by the caller's policy: ``host``, ``port``, ``attempts`` (the addresses)."""
+class DialDeniedError(DialError):
+    """Every address of a host is refused by the caller's policy: ``host``, ``port``, ``addresses``; none was tried."""
 
-    def __init__(self, host: str, port: int, attempts: tuple[str, ...]) -> None:
-        super().__init__(host, port, "its addresses are refused by policy", attempts=attempts, number=errno.EACCES)
+    def __init__(self, host: str, port: int, addresses: tuple[str, ...]) -> None:
+        them = "address is" if len(addresses) == 1 else "addresses are"
+        reason = f"the {them} refused by deny=: {', '.join(addresses)}"
+        super().__init__(host, port, reason, number=errno.EACCES)
+        self.addresses = addresses
 
 
-class TlsError(OSError):
+class TlsError(_FactError):
     """A TLS handshake failed: ``host`` is the server name asked for, ``ssl_error`` what ssl said (None if it did not).
 
     The socket is closed by the time this is raised.
@@ -94,7 +113,7 @@ class TlsTimeoutError(TlsError, TimeoutError):
         self.timeout = timeout
 
 
-class ProxyError(OSError):
+class ProxyError(_FactError):
     """A SOCKS proxy did not connect us: ``proxy_host``, ``proxy_port``, ``host``, ``port``, ``code`` (its reply)."""
 
     def __init__(

@@ -103,7 +103,12 @@ class Stream(Resource, asyncio.Protocol):
         if transport is None or self.state in (State.CLOSED, State.FOREIGN):
             return
         self.state = transition(self.state, Event.STOP)
-        if self.loop.is_running() or (not _take_away(transport, self.loop) and not self.loop.is_closed()):
+        if self.loop.is_running():
+            transport.abort()
+        elif _take_away(transport, self.loop):
+            if not self.loop.is_closed():
+                self.loop.call_soon(self.connection_lost, None)  # as the transport would, should the loop run again
+        elif not self.loop.is_closed():
             transport.abort()
 
     def write_failed(self, error: Exception) -> None:

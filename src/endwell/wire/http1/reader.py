@@ -33,6 +33,7 @@ class ResponseReader:
     Attributes:
         head: the head of the final response, None until it is there.
         continued: True once a 100 (Continue) has come.
+        switches: whether a 101 (Switching Protocols) may come: it is a final response then, and `rest` what follows it.
         phase: what the next bytes are.
         rest: bytes after the end of the response, or the first ones of a tunnel.
         trailers: the trailer fields as raw lines.
@@ -41,7 +42,7 @@ class ResponseReader:
 
     __slots__ = (
         "_buffer", "_chunks", "_informational", "_left", "_limits", "_method", "_scanned", "_used",
-        "continued", "head", "phase", "read_until_eof", "rest", "trailers",
+        "continued", "head", "phase", "read_until_eof", "rest", "switches", "trailers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -55,6 +56,7 @@ class ResponseReader:
         self.rest = b""
         self.trailers = b""
         self.continued = False
+        self.switches = False
         self._used = False
         self._buffer: bytearray | None = None
         self._scanned = 0
@@ -153,6 +155,11 @@ class ResponseReader:
             head, taken = mend_response_head(raw, self._limits, error)
             data = raw[taken:] + data
         if head.status < 200:
+            if head.status == 101 and self.switches:
+                self.head = head
+                self.phase = _ENDED
+                self.rest = data  # in the other protocol
+                return []
             self._take_informational(head)
             return self._feed_head(data) if data else []
         self.head = head

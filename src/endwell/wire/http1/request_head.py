@@ -11,6 +11,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from endwell.http.typedefs import RawHeaders
 from endwell.http.version import HttpVersion, HttpVersion10, HttpVersion11
 from endwell.wire.http1.errors import ProtocolError
 from endwell.wire.http1.limits import Limits
@@ -49,7 +50,7 @@ class RequestHead(MessageHead):
 
     """
 
-    __slots__ = ("chunked", "expects", "keep_alive", "length", "method", "minor", "target")
+    __slots__ = ("_lower_pairs", "chunked", "expects", "keep_alive", "length", "method", "minor", "target")
 
     def __init__(self, raw: bytes, lower: bytes, method: str, target: str, minor: int) -> None:
         self.raw = raw
@@ -60,6 +61,7 @@ class RequestHead(MessageHead):
         self.length: int | None = None
         self.chunked = False
         self._pairs = None
+        self._lower_pairs: RawHeaders | None = None
         self._headers = None
         self.keep_alive = method != "CONNECT" and self.persists(minor)
         self.expects = minor == 1 and lower.find(b"\r\nexpect:") > 0
@@ -77,8 +79,16 @@ class RequestHead(MessageHead):
         head.keep_alive = self.keep_alive
         head.expects = self.expects
         head._pairs = self._pairs
+        head._lower_pairs = self._lower_pairs
         head._headers = self._headers
         return head
+
+    @property
+    def lower_pairs(self) -> RawHeaders:
+        """The fields as they came, but for their names, which are in lower case."""
+        if self._lower_pairs is None:
+            self._lower_pairs = tuple([(name.lower(), value) for name, value in self.raw_headers])
+        return self._lower_pairs
 
     @property
     def version(self) -> HttpVersion:

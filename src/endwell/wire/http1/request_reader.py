@@ -28,6 +28,9 @@ _CHECKED_AT_ONCE: Final = 32
 _KEPT: Final = 512
 _KEPT_SIZE: Final = 1024
 
+_ONCE: Final = b"\r\nsec-websocket-key:"
+"""A field that makes each head another one."""
+
 
 class RequestReader:
     """One connection's requests, one after the other.
@@ -192,7 +195,7 @@ class RequestReader:
             if line is None:
                 return head
             raw = fields
-        if len(raw) <= _KEPT_SIZE:
+        if len(raw) <= _KEPT_SIZE and head.lower.find(_ONCE) < 0:
             if len(heads) >= _KEPT:
                 heads.clear()
                 self._whole.clear()
