@@ -36,6 +36,11 @@ class Messages:
     _autoclose: bool = True
     _decode_text: bool = True
     _closed: bool = False
+    _own_receive: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._own_receive = cls.receive is not Messages.receive
 
     def _there(self) -> WebSocket:
         """Give the WebSocket, which must be there."""
@@ -86,28 +91,33 @@ class Messages:
             ws = self._there()
         if self._closed:
             return self._nothing_more()
+        message: WSMessage | None = None
         if not ws.queue:
             timeout = timeout or self._receive_timeout
-            if timeout:
-                await _within(ws, timeout)
-            else:
-                await ws.arrival()
+            waiter = ws.arrival()
+            timer = ws.loop.call_later(timeout, _expire, waiter, timeout) if timeout else None
+            try:
+                message = await waiter
+            except asyncio.CancelledError:
+                ws.give_back(waiter)
+                raise
+            finally:
+                if timer is not None:
+                    timer.cancel()
         elif ws.receiving:
             ws.arrival()  # which says that it is one too many
-        message = ws.take()
-        kind = message.type
-        if kind is not _TEXT and kind is not _BINARY:
-            self._take_last(ws, kind)
-        return message
+        return self._taken(ws.take()) if message is None else message
 
     def _nothing_more(self) -> WSMessage:
         """Give what there is after the end."""
         return CLOSED_MESSAGE
 
-    def _take_last(self, ws: WebSocket, kind: WSMsgType) -> None:
-        """Note that no data follows, unless it is the peer's wish to close that the user is to answer."""
-        if kind in _LAST or kind is WSMsgType.ERROR:
+    def _taken(self, message: WSMessage) -> WSMessage:
+        """Note whether more can follow, and give the message."""
+        kind = message[0]
+        if kind is not _TEXT and kind is not _BINARY and (kind in _LAST or kind is WSMsgType.ERROR):
             self._closed = kind is not WSMsgType.CLOSE or self._autoclose
+        return message
 
     async def receive_str(self, *, timeout: float | None = None) -> str:
         """Return the text of the next message.
@@ -155,7 +165,21 @@ class Messages:
         return self
 
     async def __anext__(self) -> WSMessage:
-        message = await self.receive()
+        ws = self._ws
+        message: WSMessage | None
+        if self._own_receive or ws is None or ws.queue or self._closed or self._receive_timeout:
+            message = await self.receive()
+        else:
+            # As in `receive`, without another coroutine for each message.
+            waiter = ws.arrival()
+            try:
+                message = await waiter
+            except asyncio.CancelledError:
+                ws.give_back(waiter)
+                raise
+            if message is not None:
+                return message  # what comes so is data
+            message = self._taken(ws.take())
         if message.type not in _LAST:
             return message
         if message.type is WSMsgType.CLOSING:
@@ -295,17 +319,7 @@ class Messages:
         return first
 
 
-async def _within(ws: WebSocket, timeout: float) -> None:
-    """Wait for a message, but not for ever."""
-    waiter = ws.arrival()
-    timer = ws.loop.call_later(timeout, _expire, waiter, timeout)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-
-
-def _expire(waiter: asyncio.Future[None], timeout: float) -> None:
+def _expire(waiter: asyncio.Future[WSMessage | None], timeout: float) -> None:
     if not waiter.done():
         waiter.set_exception(TimeoutError(f"No message came within {timeout} s"))
 

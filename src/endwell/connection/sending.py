@@ -14,11 +14,8 @@ from endwell.wire.websocket import MessageWriter, WSCloseCode, WSMsgType
 
 __all__ = ("Below", "Phase", "Sending")
 
-_AT_ONCE: Final = 2**20
-"""Bytes that one task sends before others have their turn (see `connection.writer`)."""
-
-_EACH: Final = 1024
-"""What a message counts for in that beside its bytes."""
+_AT_ONCE: Final = 1024
+"""Messages after which others have their turn, though the peer reads (see `connection.writer`)."""
 
 _OFF_LOOP: Final = 256 * 1024
 """Bytes from which on a message is compressed in a thread: this takes as long as a thousand small requests."""
@@ -79,10 +76,23 @@ class Sending(asyncio.Protocol):
     Attributes:
         below: the connection.
         reset: what a sender gets when it is too late.
+        clear: nothing keeps a message from being sent at once.
 
     """
 
-    __slots__ = ("_lock", "_owed", "_phase", "_turn", "_writer", "below", "loop", "reset", "transport")
+    __slots__ = (
+        "_left",
+        "_lock",
+        "_message",
+        "_owed",
+        "_phase",
+        "_writer",
+        "below",
+        "clear",
+        "loop",
+        "reset",
+        "transport",
+    )
 
     def __init__(self, below: Below, writer: MessageWriter, reset: type[ConnectionError]) -> None:
         self.below = below
@@ -90,8 +100,10 @@ class Sending(asyncio.Protocol):
         self.transport = below.transport
         self.reset = reset
         self._writer = writer
+        self._message = writer.message
         self._phase = _OPEN
-        self._turn = 0
+        self._left = _AT_ONCE
+        self.clear = True
         self._lock: asyncio.Lock | None = None
         self._owed: bytes | None = None
         """The last ping, to be answered when the peer reads: it would not let more of them pile up."""
@@ -109,8 +121,14 @@ class Sending(asyncio.Protocol):
         """Say what it is doing, in a word."""
         return self._phase.value
 
+    def _enter(self, phase: Phase) -> None:
+        """Change the phase; none but the first lets messages be sent."""
+        self._phase = phase
+        self.clear = False
+
     def pause_writing(self) -> None:
         """Note that the peer reads slower than we write."""
+        self.clear = False
         self.below.pause_writing()
 
     def resume_writing(self) -> None:
@@ -119,6 +137,7 @@ class Sending(asyncio.Protocol):
         if owed is not None and self._phase is _OPEN:
             self._write(self._writer.control(WSMsgType.PONG, owed))
         self.below.resume_writing()
+        self.clear = self._phase is _OPEN and self._lock is None
 
     def send(self, opcode: int, payload: bytes, compress: int | bool | None = None) -> Awaitable[None] | None:
         """Send a message; return what is to be awaited for that, if there is something.
@@ -127,14 +146,13 @@ class Sending(asyncio.Protocol):
             ConnectionError: of the class `reset`: the WebSocket is closed, or closing.
 
         """
+        if self.clear and self._left and len(payload) < _OFF_LOOP:
+            self._left -= 1
+            self.transport.write(self._message(opcode, payload, compress))  # type: ignore[union-attr]  # it is there while open
+            return None
         if self._phase is not _OPEN:
             raise self._too_late()
-        size = len(payload)
-        self._turn += size + _EACH
-        if self.below._writable is not None or self._lock is not None or self._turn > _AT_ONCE or size >= _OFF_LOOP:
-            return self._send_in_turn(opcode, payload, compress)
-        self._write(self._writer.message(opcode, payload, compress))
-        return None
+        return self._send_in_turn(opcode, payload, compress)
 
     async def send_fragments(self, opcode: int, pieces: AsyncIterable[bytes]) -> None:
         """Send one message in fragments, each as it comes (RFC 6455 section 5.4); other messages wait for its end.
@@ -170,21 +188,26 @@ class Sending(asyncio.Protocol):
 
     async def _send_in_turn(self, opcode: int, payload: bytes, compress: int | bool | None) -> None:
         """Send when it is our turn, and the peer reads; what takes long to compress is not to hold up the loop."""
-        if self._turn > _AT_ONCE:
-            self._turn = 0
+        if not self._left:
             await asyncio.sleep(0)
-        if len(payload) < _OFF_LOOP or not self._writer.compresses(compress):
-            if self._lock is None:
-                await self._room()
-                self._write(self._writer.message(opcode, payload, compress))
-                return
-            async with self._locked():
-                await self._room()
-                self._write(self._writer.message(opcode, payload, compress))
+            self._left = _AT_ONCE
+        big = len(payload) >= _OFF_LOOP and self._writer.compresses(compress)
+        if self._lock is None and not big:
+            await self._room()
+            self._write(self._message(opcode, payload, compress))
             return
         async with self._locked():
             await self._room()
-            frame = await self.loop.run_in_executor(None, self._writer.message, opcode, payload, compress)
+            if not big:
+                self._write(self._message(opcode, payload, compress))
+                return
+            done = False
+            try:
+                frame = await self.loop.run_in_executor(None, self._message, opcode, payload, compress)
+                done = True
+            finally:
+                if not done:  # the next message would be compressed with what the peer does not have
+                    self.close(WSCloseCode.INTERNAL_ERROR, b"")
             await self._room()
             self._write(frame)
 
@@ -192,6 +215,7 @@ class Sending(asyncio.Protocol):
         """Give what keeps others from sending in between."""
         if self._lock is None:
             self._lock = asyncio.Lock()
+            self.clear = False
         return self._lock
 
     async def _room(self) -> None:

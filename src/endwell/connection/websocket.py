@@ -76,8 +76,9 @@ class WebSocket(Sending):
     """
 
     __slots__ = (
-        "_autoclose", "_autoping", "_beat", "_client", "_close_timeout", "_ended", "_heartbeat", "_over", "_paused",
-        "_pinged", "_read_at", "_reader", "_timer", "_unread", "_waiter", "close_code", "error", "on_end", "queue",
+        "_autoclose", "_autoping", "_beat", "_client", "_close_timeout", "_ended", "_feed", "_heartbeat", "_over",
+        "_paused", "_pinged", "_read_at", "_reader", "_timer", "_unread", "_waiter", "close_code", "error", "on_end",
+        "queue",
     )  # fmt: skip
 
     def __init__(
@@ -99,12 +100,13 @@ class WebSocket(Sending):
         self.error: BaseException | None = None
         self.on_end: Callable[[], None] | None = None
         self._reader = reader
+        self._feed = reader.feed
         self._client = client
         self._autoping = autoping
         self._autoclose = autoclose
         self._heartbeat = heartbeat
         self._close_timeout = close_timeout
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[WSMessage | None] | None = None
         self._unread = 0
         self._paused = False
         self._over: asyncio.Future[None] | None = None
@@ -138,9 +140,28 @@ class WebSocket(Sending):
         """Take bytes from the peer."""
         if self._heartbeat is not None:
             self._read_at = self.loop.time()
+        messages = self._feed(data)
+        if len(messages) == 1 and not self._reader.odd and self._phase is _OPEN:
+            message = messages[0]
+            kind = message[0]
+            if (kind is _TEXT or kind is _BINARY) and self._hand_over(message):
+                return
+        self._take_all(messages, len(data))
+
+    def _hand_over(self, message: WSMessage) -> bool:
+        """Give a message to the task that waits for one, as it nearly always does; False when none does."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return False
+        self._waiter = None
+        waiter.set_result(message)
+        return True
+
+    def _take_all(self, messages: list[WSMessage], size: int) -> None:
+        """Take the messages that came in `size` bytes, and what the reader says beside them."""
         reader = self._reader
         queue = self.queue
-        for message in reader.feed(data):
+        for message in messages:
             kind = message[0]
             if (kind is _TEXT or kind is _BINARY) and self._phase is _OPEN:
                 queue.append(message)
@@ -149,12 +170,8 @@ class WebSocket(Sending):
         if reader.error is not None:
             self._refuse(reader.error)
         if queue:
-            waiter = self._waiter
-            if waiter is not None:
-                self._waiter = None
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._unread += len(data)
+            self._wake()
+            self._unread += size
             if self._unread > _UNREAD or reader.held:
                 self._pause()
         elif reader.held:
@@ -171,22 +188,31 @@ class WebSocket(Sending):
 
     # Receiving: `connection.messages` looks into the queue first
 
-    def arrival(self) -> asyncio.Future[None]:
-        """Give the future that is done when the queue is no longer empty, or never is going to be.
+    def arrival(self) -> asyncio.Future[WSMessage | None]:
+        """Give the future of the next message; None means that it is to be taken (`take`).
+
+        Whoever is cancelled while it waits hands the future to `give_back`.
 
         Raises:
             RuntimeError: another task waits already.
 
         """
-        if self._waiter is not None and not self._waiter.done():
+        if self.receiving:
             message = "Concurrent call to receive() is not allowed: one task receives, others may send"
             raise RuntimeError(message)
-        waiter = self.loop.create_future()
+        waiter: asyncio.Future[WSMessage | None] = self.loop.create_future()
         if self._phase is Phase.CLOSED:
             waiter.set_result(None)
         else:
             self._waiter = waiter
         return waiter
+
+    def give_back(self, waiter: asyncio.Future[WSMessage | None]) -> None:
+        """Keep the message that came in the same pass of the loop in which its receiver was cancelled."""
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            message = waiter.result()
+            if message is not None:
+                self.queue.appendleft(message)
 
     def take(self) -> WSMessage:
         """Give the next message; a closed WebSocket has no end of CLOSED."""
@@ -225,7 +251,7 @@ class WebSocket(Sending):
         if phase is Phase.ASKED:
             self._end(orderly=True)
         else:
-            self._phase = _CLOSING
+            self._enter(_CLOSING)
             self.queue.append(CLOSING_MESSAGE)
             self._wake()
             self._expect(self._close_timeout if timeout is None else timeout)
@@ -269,7 +295,7 @@ class WebSocket(Sending):
     def inherited(self) -> None:
         """We are the copy in a forked child: touch nothing."""
         self.transport = None
-        self._phase = Phase.CLOSED
+        self._enter(Phase.CLOSED)
 
     def _take_control(self, message: WSMessage) -> None:
         """Take what is not for the user, or not any more."""
@@ -295,7 +321,7 @@ class WebSocket(Sending):
                 self._send_close(close_payload(message.data, b"") if message.data else b"")
                 self._end(orderly=True)
             else:
-                self._phase = Phase.ASKED
+                self._enter(Phase.ASKED)
 
     def _refuse(self, error: WebSocketError) -> None:
         """End because the peer broke the protocol: tell it how (section 7.1.7)."""
@@ -312,7 +338,7 @@ class WebSocket(Sending):
 
     def _end(self, *, orderly: bool) -> None:
         """Both have said what they had to say: have the connection end."""
-        self._phase = Phase.ENDING
+        self._enter(Phase.ENDING)
         self._stop_beating()
         self._wake()
         if self._over is not None and not self._over.done():
@@ -326,7 +352,7 @@ class WebSocket(Sending):
             return
         if self._phase is _OPEN and self.error is None:
             self.error = exc
-        self._phase = Phase.CLOSED
+        self._enter(Phase.CLOSED)
         if self.close_code is None:
             self.close_code = WSCloseCode.ABNORMAL_CLOSURE
         self._stop_beating()

@@ -301,6 +301,14 @@ def test_a_field_that_is_none(field):
     assert status_of("GET / HTTP/1.1", "Host: a", field, "Upgrade: x", "Connection: upgrade") == 400
 
 
+def test_fields_with_their_names_in_lower_case():
+    raw = head_of("GET / HTTP/1.1", "HOST: a", "X-Two:1", "x-two: \t2: B \t", "X-Empty:", "X-Long:" + " " * 20 + "C")
+    head = parse_request_head(raw, Limits())
+    assert head.lower_pairs == tuple((name.lower(), value) for name, value in head.raw_headers)
+    assert head.lower_pairs[1:] == ((b"x-two", b"1"), (b"x-two", b"2: B"), (b"x-empty", b""), (b"x-long", b"C"))
+    assert head.like(raw, "GET", "/").lower_pairs is head.lower_pairs
+
+
 def test_fields_are_found_by_name_and_only_by_name():
     head = parse("GET /etag:1 HTTP/1.1", "Host: a", "X-Etag: 1", "ETag:  \t2 ", "X: etag: 3", "etag:", "B: \xe9")
     assert head.first(b"\r\netag:") == b"2"

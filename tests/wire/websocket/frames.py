@@ -47,6 +47,8 @@ def read(data: bytes, places: list[int] | None = None, *, masked: bool = False, 
     messages = []
     for piece in cut(data, places or []):
         messages += [tuple(message) for message in reader.feed(piece)]
+        while reader.held:
+            messages += [tuple(message) for message in reader.feed(b"")]
     return Outcome(messages, reader.error and int(reader.error.code), reader.started)
 
 

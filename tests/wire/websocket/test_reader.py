@@ -282,6 +282,41 @@ def test_a_bomb_is_not_inflated():
     assert peak(fragments, 2**15, max_msg_size=limit, deflate=Deflate()) < 3 * limit
 
 
+@pytest.mark.parametrize("ending", [b"", make(0x88), make(0x85), make(0x01, b"a")])
+def test_many_bombs_below_the_limit_are_given_one_after_another(ending):
+    """A thousandth of their size comes in one piece: what is behind the first ones waits for the next feed."""
+    size, count = 2**20, 12
+    bomb = make(0xC2, deflated(bytes(size)))
+    plain = make(0x81, b"between")
+    reader = MessageReader(masked=False, deflate=Deflate(True, True))
+    messages = reader.feed((bomb + plain) * count + ending)
+    feeds = 1
+    while reader.held:
+        assert reader.started
+        more = reader.feed(b"")
+        assert sum(len(message.data) for message in more if message.type is BINARY) <= 2 * size
+        messages += more
+        feeds += 1
+    assert feeds >= count // 2
+    kinds = [message.type for message in messages if message.type is not CLOSE]
+    assert kinds == [BINARY, TEXT] * count
+    assert (len(messages) > 2 * count) is (ending == make(0x88))
+    assert (reader.error is not None) is (ending == make(0x85))
+    assert reader.started is (ending == make(0x01, b"a"))
+
+
+def test_what_is_fed_while_messages_are_held_comes_behind_them():
+    reader = MessageReader(masked=False, deflate=Deflate(True, True))
+    bomb = make(0xC2, deflated(bytes(2**20)))
+    messages = reader.feed(bomb * 4 + b"\x81")
+    assert reader.held
+    for piece in (b"\1", b"a", make(0x89)):
+        messages += reader.feed(piece)
+    while reader.held:
+        messages += reader.feed(b"")
+    assert [message.type for message in messages] == [BINARY] * 4 + [TEXT, PING]
+
+
 def test_after_a_fault_nothing_is_kept():
     reader = MessageReader(masked=False, deflate=Deflate())
     reader.feed(make(0x02, bytes(2**18)))

@@ -87,7 +87,11 @@ class RequestHead(MessageHead):
     def lower_pairs(self) -> RawHeaders:
         """The fields as they came, but for their names, which are in lower case."""
         if self._lower_pairs is None:
-            self._lower_pairs = tuple([(name.lower(), value) for name, value in self.raw_headers])
+            pairs = []
+            for line in self.raw.split(b"\r\n")[1:-2]:
+                name, _, value = line.partition(b":")
+                pairs.append((name.lower(), value.strip(b" \t")))
+            self._lower_pairs = tuple(pairs)
         return self._lower_pairs
 
     @property

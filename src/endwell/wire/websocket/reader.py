@@ -41,7 +41,7 @@ class MessageReader:
 
     `error` is None, or what the peer did wrong, with the close code to answer with: what it sent before has been
     returned, and nothing more comes. `held`: complete messages may be left that the next feed gives, also one of
-    ``b""``: a few bytes of compressed messages can be very many.
+    ``b""``: a few bytes of compressed messages can be very many. `odd`: one of the two is to be looked at.
     """
 
     __slots__ = (
@@ -49,6 +49,7 @@ class MessageReader:
         "_decode_text",
         "_decompressor",
         "_fin",
+        "_head",
         "_frame_limit",
         "_key",
         "_limit",
@@ -60,6 +61,7 @@ class MessageReader:
         "_short",
         "error",
         "held",
+        "odd",
         "started",
     )
 
@@ -78,6 +80,7 @@ class MessageReader:
         """
         self.error: WebSocketError | None = None
         self.held = False
+        self.odd = False
         self.started = False
         self._limit = min(max_msg_size or _NO_LIMIT, _NO_LIMIT)
         # What does not compress becomes a little longer, and a sender may flush in between.
@@ -86,6 +89,7 @@ class MessageReader:
         self._decode_text = decode_text
         self._mask_bit = 0x80 if masked else 0
         self._mask = masker() if masked else None
+        self._head = 6 if masked else 2
         self._decompressor: Decompressor | None = None
         if deflate is not None:
             server, client = deflate.server_max_window_bits, deflate.client_max_window_bits
@@ -104,6 +108,20 @@ class MessageReader:
         TEXT (str; bytes without `decode_text`), BINARY, PING and PONG (bytes) and CLOSE (the code, 0 for none, and the
         reason). After CLOSE and after a fault (see `error`) what comes is ignored.
         """
+        size = len(data) - self._head
+        if 0 < size <= self._short and not self.started and data[1] == size | self._mask_bit and not self._over:
+            # One short message in one frame, and nothing else: nearly always so.
+            first = data[0]
+            payload = data[2:] if self._mask is None else self._mask(data[6:], data[2:6])
+            if first == _WHOLE_BINARY:
+                return [_new(WSMessage, (_BINARY, payload, ""))]
+            if first == _WHOLE_TEXT:
+                try:
+                    text = payload.decode()
+                except UnicodeDecodeError:
+                    text = ""  # it is found again below
+                if text:
+                    return [_new(WSMessage, (_TEXT, text if self._decode_text else payload, ""))]
         messages: list[WSMessage] = []
         if self._over:
             return messages
@@ -117,6 +135,7 @@ class MessageReader:
 
     def _fail(self, error: WebSocketError) -> None:
         self.error = error
+        self.odd = True
         self._end()
 
     def _end(self) -> None:
@@ -130,7 +149,8 @@ class MessageReader:
 
     def _read(self, data: bytes, messages: list[WSMessage]) -> None:
         at = given = 0
-        self.held = False
+        if self.odd:
+            self.held = self.odd = False
         if self.started:
             if self._need:
                 at = self._payload(data, 0, messages)
@@ -169,7 +189,7 @@ class MessageReader:
                 if self._decompressor is not None and end < size and self._assembly is None:
                     given += len(messages[-1].data)
                     if given > _AT_ONCE:
-                        self.held = True
+                        self.held = self.odd = True
                         at = end
                         break
             at = end
