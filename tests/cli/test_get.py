@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from endwell._version import __version__
 from endwell.cli.get import app
 from tests.cli.conftest import Command, Site
+from tests.support.echo import Reply, run_in_thread
+from tests.support.tls import server_context
 
 
 def text(site: Site, path: str) -> bytes:
@@ -48,6 +50,18 @@ def test_nobody_answers(command: Command) -> None:
     done = command.run("http://127.0.0.1:1/")
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.startswith(b"endwell: http://127.0.0.1:1/: ")
+
+
+def test_only_public_addresses(site: Site, command: Command, tmp_path: Path) -> None:
+    before = site.hits("/page")
+    done = command.run("--public-only", "--retry", "5", site.url("/page"))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"AddressDeniedError" in done.stderr
+    assert b"127.0.0.1" in done.stderr
+    names = tmp_path / "urls.txt"
+    names.write_text(f"http://localhost:{site.port}/page\nhttp://0x7f.1:{site.port}/page\n")
+    assert command.run("--public-only", "-i", str(names), "-o", str(tmp_path / "pages")).returncode == 1
+    assert site.hits("/page") == before
 
 
 def test_a_body_that_breaks_off_is_a_failure(site: Site, command: Command) -> None:
@@ -178,6 +192,27 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(site: Site, com
     assert done.returncode == 1
     assert b"127.0.0.1:1" in done.stderr
     assert b"hunter2" not in done.stderr
+
+
+def test_any_certificate_if_it_is_wanted(command: Command) -> None:
+    with run_in_thread(routes={"/page": lambda _: Reply("over TLS")}, tls=server_context("untrusted")) as server:
+        done = command.run(server.url("/page", "localhost"))
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert b"ClientConnectorCertificateError" in done.stderr
+        done = command.run("--insecure", server.url("/page", "localhost"))
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"over TLS", b"")
+
+
+@pytest.mark.parametrize("how", ["option", "environment", "no environment"])
+def test_a_proxy(site: Site, command: Command, how: str) -> None:
+    with run_in_thread(routes={"/page": lambda _: Reply("by the proxy")}, proxy=True) as proxy:
+        arguments = ["--proxy", proxy.url("")] if how == "option" else ["--no-env"] if how == "no environment" else []
+        if how != "option":
+            command.environment["http_proxy"] = proxy.url("")
+        done = command.run(*arguments, site.url("/page"))
+        assert done.returncode == 0
+        assert done.stdout == (text(site, "/page") if how == "no environment" else b"by the proxy")
+        assert [each.target for each in proxy.requests] == ([] if how == "no environment" else [site.url("/page")])
 
 
 # Usage

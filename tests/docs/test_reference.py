@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import endwell
-from endwell.client import connector, exchange, links, session, sse
+from endwell.client import connector, exchange, links, session, sse, uploading
 from endwell.client import digest_challenge as digest
 from endwell.client.cookiejar import files, rules, store
 from endwell.client.options import _ARGUMENTS, RequestOptions
@@ -68,7 +68,7 @@ def _limit(what: str) -> str:
         ("growth by content codings", f"{_RATIO} times, from {codings.RATIO_FLOOR >> 20} MiB on"),
         ("content codings of one body", f"{codings.MAX_CODINGS}"),
         ("unread rest of a body that is read away", f"{exchange.READ_AWAY >> 10} KiB, {exchange._READ_AWAY_TIME:g} s"),
-        ("wait for `100 Continue`", f"{exchange._CONTINUE_TIME:g} s"),
+        ("wait for `100 Continue`", f"{uploading._CONTINUE_TIME:g} s"),
         ("idle connection", f"{connector._KEEPALIVE:g} s"),
         ("request in all; connecting", f"{DEFAULT_TIMEOUT.total:g} s; {DEFAULT_TIMEOUT.sock_connect:g} s"),
         ("closing: work in flight", f"{session.DEFAULT_CLOSE_TIMEOUT:g} s"),

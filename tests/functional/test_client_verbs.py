@@ -216,6 +216,14 @@ async def test_urls_that_lead_nowhere(url: str, error: Any) -> None:
             await session.get(url)
 
 
+@pytest.mark.parametrize("base", [None, "http://127.0.0.1/"])
+@pytest.mark.parametrize("url", [5, None, b"http://127.0.0.1/", ["http://127.0.0.1/"]])
+async def test_what_is_no_url(url: Any, base: str | None) -> None:
+    async with endwell.ClientSession(base_url=base) as session:
+        with pytest.raises(TypeError):
+            await session.get(url)
+
+
 # -- fields
 
 

@@ -62,9 +62,10 @@ async def test_c1_close_by_hand_does_the_same_and_is_idempotent(tls: bool) -> No
         assert await session.connector.close() is report
 
 
-async def test_c1_a_second_caller_awaits_the_first_closing() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c1_a_second_caller_awaits_the_first_closing(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         request = asyncio.create_task(fetch(session, server.url("/slow")))
         await server.wait_in_flight(1)
         first = asyncio.create_task(session.close())
@@ -78,9 +79,10 @@ async def test_c1_a_second_caller_awaits_the_first_closing() -> None:
         assert await first is await second
 
 
-async def test_c1_a_second_caller_that_is_cancelled_disturbs_nobody() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c1_a_second_caller_that_is_cancelled_disturbs_nobody(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         request = asyncio.create_task(fetch(session, server.url("/slow")))
         await server.wait_in_flight(1)
         first = asyncio.create_task(session.close())
@@ -94,9 +96,10 @@ async def test_c1_a_second_caller_that_is_cancelled_disturbs_nobody() -> None:
         assert (await first).clean
 
 
-async def test_c1_a_second_caller_returns_when_the_first_is_cancelled() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c1_a_second_caller_returns_when_the_first_is_cancelled(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         request = asyncio.create_task(fetch(session, server.url("/slow")))
         await server.wait_in_flight(1)
         first = asyncio.create_task(session.close())
@@ -185,9 +188,10 @@ async def test_c2_an_upload_under_way_finishes(tls: bool) -> None:
         assert await task == b"2000"
 
 
-async def test_c2_a_large_upload_of_bytes_finishes() -> None:
-    async with serving() as server, asyncio.TaskGroup() as group:
-        session = endwell.ClientSession()
+@TLS
+async def test_c2_a_large_upload_of_bytes_finishes(tls: bool) -> None:
+    async with serving(tls=tls) as server, asyncio.TaskGroup() as group:
+        session = endwell.ClientSession(connector=trusting(tls))
 
         async def upload() -> bytes:
             async with session.post(server.url("/sink"), data=bytes(BIG)) as response:
@@ -199,9 +203,10 @@ async def test_c2_a_large_upload_of_bytes_finishes() -> None:
     assert task.result() == str(BIG).encode()
 
 
-async def test_c2_who_waits_for_a_pool_slot_gets_it() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(connector=endwell.TCPConnector(limit=1))
+@TLS
+async def test_c2_who_waits_for_a_pool_slot_gets_it(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls, limit=1))
         requests = [asyncio.create_task(fetch(session, server.url("/slow"))) for _ in range(3)]
         await server.wait_in_flight(1)
         await until(lambda: len(list(session.connector._core.pool.waiters())) == 2)
@@ -225,9 +230,10 @@ async def test_c2_a_connection_that_is_being_opened_is_used(tls: bool) -> None:
         assert await request == b"hello"
 
 
-async def test_c2_a_call_that_follows_redirects_finishes() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c2_a_call_that_follows_redirects_finishes(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         request = asyncio.create_task(fetch(session, server.url("/redirect/302?to=/redirect/307?to=/slow")))
         await until(lambda: len(session._core.work) == 1)
         closing = asyncio.create_task(session.close())
@@ -238,7 +244,8 @@ async def test_c2_a_call_that_follows_redirects_finishes() -> None:
         assert await request == b"released"
 
 
-async def test_c2_a_call_whose_middleware_waits_finishes() -> None:
+@TLS
+async def test_c2_a_call_whose_middleware_waits_finishes(tls: bool) -> None:
     """An exchange is counted from the call (closing.md, "Words"): a retry that waits for its next attempt is one."""
     go_on = asyncio.Event()
 
@@ -248,8 +255,8 @@ async def test_c2_a_call_whose_middleware_waits_finishes() -> None:
         await go_on.wait()
         return await handler(request)
 
-    async with serving() as server:
-        session = endwell.ClientSession(middlewares=(patient,))
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), middlewares=(patient,))
         request = asyncio.create_task(fetch(session, server.url()))
         await until(lambda: len(server.requests) == 1 and not server.in_flight)
         await passes(10)
@@ -261,10 +268,11 @@ async def test_c2_a_call_whose_middleware_waits_finishes() -> None:
         assert report.clean
 
 
-async def test_c2_a_response_in_the_hands_of_another_task_finishes() -> None:
+@TLS
+async def test_c2_a_response_in_the_hands_of_another_task_finishes(tls: bool) -> None:
     """`asyncio.gather` and, on Python 3.11, `asyncio.wait_for` ask in a task of their own, which ends at the head."""
-    async with serving() as server:
-        session = endwell.ClientSession()
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
 
         async def read() -> bytes:
             [response] = await asyncio.gather(session.get(server.url("/stuck")))
@@ -335,10 +343,11 @@ async def test_c2_zero_aborts_at_once(path: str, tls: bool) -> None:
         assert "close_timeout=0" in error.reason
 
 
-async def test_c2_zero_aborts_who_waits_for_a_pool_slot() -> None:
+@TLS
+async def test_c2_zero_aborts_who_waits_for_a_pool_slot(tls: bool) -> None:
     """... with an error of the client, never with a cancellation that nobody asked for, and without connecting."""
-    async with serving() as server:
-        session = endwell.ClientSession(connector=endwell.TCPConnector(limit=1))
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls, limit=1))
         requests = [asyncio.create_task(fetch(session, server.url("/slow"))) for _ in range(3)]
         await server.wait_in_flight(1)
         await until(lambda: len(list(session.connector._core.pool.waiters())) == 2)
@@ -393,9 +402,10 @@ async def test_c2_zero_aborts_a_tls_handshake() -> None:
         assert isinstance(await outcome(request), Aborted)
 
 
-async def test_c2_none_waits_for_ever() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(close_timeout=0.01)
+@TLS
+async def test_c2_none_waits_for_ever(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), close_timeout=0.01)
         request = asyncio.create_task(fetch(session, server.url("/slow")))
         await server.wait_in_flight(1)
         asyncio.get_running_loop().call_later(0.1, server.release.set)
@@ -406,9 +416,10 @@ async def test_c2_none_waits_for_ever() -> None:
 # C2: who may still ask
 
 
-async def test_c2_a_task_goes_straight_on_to_its_next_request() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c2_a_task_goes_straight_on_to_its_next_request(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         seen: list[bytes] = []
 
         async def chain() -> None:
@@ -429,11 +440,12 @@ async def test_c2_a_task_goes_straight_on_to_its_next_request() -> None:
         assert report.clean
 
 
+@TLS
 @pytest.mark.parametrize("rest", [0, 1, 2])
-async def test_c2_going_straight_on_survives_overlapping_ends(rest: int) -> None:
+async def test_c2_going_straight_on_survives_overlapping_ends(rest: int, tls: bool) -> None:
     """Two exchanges that end within few passes of the loop: the end of the first must not lock out the task."""
-    async with serving() as server:
-        session = endwell.ClientSession()
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         done = 0
 
         async def chain() -> None:
@@ -459,9 +471,10 @@ async def test_c2_going_straight_on_survives_overlapping_ends(rest: int) -> None
         assert done == 10
 
 
-async def test_c2_a_task_that_lets_go_is_not_waited_for() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(close_timeout=None)
+@TLS
+async def test_c2_a_task_that_lets_go_is_not_waited_for(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), close_timeout=None)
         forever = asyncio.Event()
 
         async def once() -> None:
@@ -481,9 +494,10 @@ async def test_c2_a_task_that_lets_go_is_not_waited_for() -> None:
         assert isinstance(error, endwell.SessionClosedError)
 
 
-async def test_c2_a_task_that_let_go_is_refused_while_others_drain() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c2_a_task_that_let_go_is_refused_while_others_drain(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         slow = asyncio.create_task(fetch(session, server.url("/slow")))
         go_on = asyncio.Event()
 
@@ -505,9 +519,10 @@ async def test_c2_a_task_that_let_go_is_refused_while_others_drain() -> None:
         await closing
 
 
-async def test_c2_a_stranger_is_refused_with_the_line_that_closed() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c2_a_stranger_is_refused_with_the_line_that_closed(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         request = asyncio.create_task(fetch(session, server.url("/slow")))
         await server.wait_in_flight(1)
         where = ""
@@ -577,13 +592,14 @@ async def test_c3_a_block_that_ends_by_an_exception_waits_for_nothing(path: str,
             assert error.reason in str(error)
 
 
-async def test_c3_so_does_one_that_is_cancelled() -> None:
-    async with serving() as server:
+@TLS
+async def test_c3_so_does_one_that_is_cancelled(tls: bool) -> None:
+    async with serving(tls=tls) as server:
         request: Any = None
 
         async def body() -> None:
             nonlocal request
-            async with endwell.ClientSession(close_timeout=None) as session:
+            async with endwell.ClientSession(connector=trusting(tls), close_timeout=None) as session:
                 request = asyncio.create_task(fetch(session, server.url("/slow")))
                 await asyncio.Event().wait()
 

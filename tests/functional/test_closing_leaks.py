@@ -13,8 +13,20 @@ import pytest
 
 import endwell
 from tests.conftest import LOOPS
-from tests.support.closing import TLS, fetch, line, outcome, passes, resource_warnings, serving, trusting, until
+from tests.support.closing import (
+    TLS,
+    client_sockets,
+    fetch,
+    line,
+    outcome,
+    passes,
+    resource_warnings,
+    serving,
+    trusting,
+    until,
+)
 from tests.support.echo import run_in_thread
+from tests.support.tls import client_context, server_context
 
 
 async def collected(server: Any) -> None:
@@ -54,12 +66,13 @@ async def test_c10_a_forgotten_session_is_closed_and_named(
         assert where in caplog.text
 
 
-async def test_c10_a_session_that_is_made_and_forgotten_in_a_task() -> None:
+@TLS
+async def test_c10_a_session_that_is_made_and_forgotten_in_a_task(tls: bool) -> None:
     async def forgetful() -> bytes:
-        session = endwell.ClientSession()
+        session = endwell.ClientSession(connector=trusting(tls))
         return await fetch(session, server.url())
 
-    async with serving() as server:
+    async with serving(tls=tls) as server:
         with resource_warnings() as texts:
             assert await asyncio.create_task(forgetful(), name="the forgetful one") == b"hello"
             await collected(server)
@@ -68,11 +81,12 @@ async def test_c10_a_session_that_is_made_and_forgotten_in_a_task() -> None:
         assert f"{__file__}:{forgetful.__code__.co_firstlineno + 1} " in texts[0]
 
 
-async def test_c10_a_subclass_is_named_by_its_name() -> None:
+@TLS
+async def test_c10_a_subclass_is_named_by_its_name(tls: bool) -> None:
     class Api(endwell.ClientSession):
         pass
 
-    async with serving() as server:
+    async with serving(tls=tls) as server:
         with resource_warnings() as texts:
             Api()
             await collected(server)
@@ -98,10 +112,11 @@ async def test_c10_a_forgotten_session_lets_its_exchanges_finish(tls: bool) -> N
         assert len(texts) <= 1
 
 
-async def test_c10_a_forgotten_session_ends_its_tasks() -> None:
-    async with serving() as server:
+@TLS
+async def test_c10_a_forgotten_session_ends_its_tasks(tls: bool) -> None:
+    async with serving(tls=tls) as server:
         with resource_warnings() as texts:
-            session: Any = endwell.ClientSession(close_timeout=0.05)
+            session: Any = endwell.ClientSession(connector=trusting(tls), close_timeout=0.05)
             task = session.create_task(asyncio.Event().wait(), name="endless")
             await passes()
             del session
@@ -134,19 +149,22 @@ async def test_c10_c11_a_forgotten_response_is_closed_and_named_and_frees_its_sl
         assert not report.clean
 
 
-def test_c10_a_response_that_is_forgotten_while_its_loop_rests(loop_kind: str) -> None:
+@TLS
+def test_c10_a_response_that_is_forgotten_while_its_loop_rests(loop_kind: str, tls: bool) -> None:
     """The loop does not run, and may never run again: who would be told later might never be."""
     kept: list[Any] = []
 
     async def main(url: str) -> None:
-        session = endwell.ClientSession()
+        session = endwell.ClientSession(connector=trusting(tls))
         kept.extend([session, await session.get(url)])
 
     async def close() -> None:
-        await kept[0].close()
+        assert (await kept[0].close()).errors == []  # no goodbye is waited for: the connection is gone
+        assert client_sockets(server.port) == []
 
     factory: Any = LOOPS[loop_kind]
-    with run_in_thread() as server, asyncio.Runner(loop_factory=factory) as runner:
+    tls_context = server_context() if tls else None
+    with run_in_thread(tls=tls_context) as server, asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main(server.url("/bytes/3000000")))
         with resource_warnings() as texts:
             del kept[1]
@@ -157,8 +175,9 @@ def test_c10_a_response_that_is_forgotten_while_its_loop_rests(loop_kind: str) -
         runner.run(close())
 
 
-async def test_c11_a_small_response_that_is_dropped_costs_nothing() -> None:
-    async with serving() as server, endwell.ClientSession(connector=endwell.TCPConnector(limit=1)) as session:
+@TLS
+async def test_c11_a_small_response_that_is_dropped_costs_nothing(tls: bool) -> None:
+    async with serving(tls=tls) as server, endwell.ClientSession(connector=trusting(tls, limit=1)) as session:
         with resource_warnings() as texts:
             for _ in range(3):
                 await session.get(server.url())
@@ -167,8 +186,9 @@ async def test_c11_a_small_response_that_is_dropped_costs_nothing() -> None:
         assert len(server.connections) == 1
 
 
-async def test_c10_who_holds_the_content_holds_the_response() -> None:
-    async with serving() as server, endwell.ClientSession() as session:
+@TLS
+async def test_c10_who_holds_the_content_holds_the_response(tls: bool) -> None:
+    async with serving(tls=tls) as server, endwell.ClientSession(connector=trusting(tls)) as session:
         with resource_warnings() as texts:
             content = (await session.get(server.url("/stuck"))).content
             gc.collect()
@@ -178,11 +198,12 @@ async def test_c10_who_holds_the_content_holds_the_response() -> None:
         assert texts == []
 
 
-async def test_c10_a_forgotten_connector_is_closed_and_named() -> None:
-    async with serving() as server:
+@TLS
+async def test_c10_a_forgotten_connector_is_closed_and_named(tls: bool) -> None:
+    async with serving(tls=tls) as server:
         with resource_warnings() as texts:
             where = line(+1)
-            connector: Any = endwell.TCPConnector()
+            connector: Any = endwell.TCPConnector(ssl=client_context() if tls else True)
             async with endwell.ClientSession(connector=connector, connector_owner=False) as session:
                 await fetch(session, server.url())
             del connector, session
@@ -192,10 +213,11 @@ async def test_c10_a_forgotten_connector_is_closed_and_named() -> None:
         assert where in texts[0]
 
 
-async def test_c10_nothing_is_said_of_what_was_closed() -> None:
-    async with serving() as server:
+@TLS
+async def test_c10_nothing_is_said_of_what_was_closed(tls: bool) -> None:
+    async with serving(tls=tls) as server:
         with resource_warnings() as texts:
-            session: Any = endwell.ClientSession()
+            session: Any = endwell.ClientSession(connector=trusting(tls))
             await fetch(session, server.url())
             await session.close()
             del session
@@ -220,8 +242,9 @@ async def test_c10_a_session_whose_making_failed_leaves_nothing() -> None:
 # C11
 
 
-async def test_c11_who_waits_in_vain_learns_who_holds_the_pool() -> None:
-    async with serving() as server, endwell.ClientSession(connector=endwell.TCPConnector(limit=2)) as session:
+@TLS
+async def test_c11_who_waits_in_vain_learns_who_holds_the_pool(tls: bool) -> None:
+    async with serving(tls=tls) as server, endwell.ClientSession(connector=trusting(tls, limit=2)) as session:
         where = line(+1)
         held = await session.get(server.url("/stuck?token=secret"))
         other = asyncio.create_task(fetch(session, server.url("/slow")))
@@ -282,15 +305,16 @@ async def test_c12_the_report_says_what_happened(tls: bool) -> None:
         assert "/src/endwell/" not in json.dumps(facts)
 
 
-async def test_c12_an_upload_is_one_thing_that_finished() -> None:
+@TLS
+async def test_c12_an_upload_is_one_thing_that_finished(tls: bool) -> None:
     async def body() -> Any:
         yield b"1"
         await go_on.wait()
         yield b"2"
 
     go_on = asyncio.Event()
-    async with serving() as server:
-        session = endwell.ClientSession()
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         task = asyncio.create_task(session.post(server.url("/sink"), data=body()))
         await server.wait_in_flight(1)
         asyncio.get_running_loop().call_later(0.02, go_on.set)
@@ -299,11 +323,12 @@ async def test_c12_an_upload_is_one_thing_that_finished() -> None:
         assert report.finished == 1
 
 
-async def test_c12_open_resources_gives_the_tree() -> None:
+@TLS
+async def test_c12_open_resources_gives_the_tree(tls: bool) -> None:
     assert endwell.open_resources() == []
-    async with serving() as server:
+    async with serving(tls=tls) as server:
         where = line(+1)
-        async with endwell.ClientSession() as session:
+        async with endwell.ClientSession(connector=trusting(tls)) as session:
             await fetch(session, server.url())
             task = session.create_task(server.release.wait(), name="waiting for release")
             asked = line(+1)

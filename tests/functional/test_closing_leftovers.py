@@ -160,13 +160,16 @@ async def test_c6_no_socket_of_a_resolver(how: str) -> None:
         assert isinstance(await outcome(task), endwell.ClientError)
 
 
-async def test_c6_no_timer() -> None:
+@TLS
+async def test_c6_no_timer(tls: bool) -> None:
     loop = asyncio.get_running_loop()
     timers: list[Any] = []
     if not hasattr(loop, "_scheduled"):
         return await passes()  # uvloop does not show its timers
-    async with serving() as server:
-        async with endwell.ClientSession(timeout=endwell.ClientTimeout(total=60, sock_read=30)) as session:
+    async with serving(tls=tls) as server:
+        async with endwell.ClientSession(
+            connector=trusting(tls), timeout=endwell.ClientTimeout(total=60, sock_read=30)
+        ) as session:
             await fetch(session, server.url())
         timers = [each for each in loop._scheduled if not each.cancelled() and "endwell/src" in repr(each)]
     assert [each for each in timers if "endwell." in repr(each._callback)] == []
@@ -195,25 +198,27 @@ TRACES = [
 ]
 
 
+@TLS
 @pytest.mark.parametrize("name", TRACES)
-async def test_c6_a_failing_trace_config_leaves_nothing(name: str) -> None:
+async def test_c6_a_failing_trace_config_leaves_nothing(name: str, tls: bool) -> None:
     async def refuse(*_: Any) -> None:
         raise LookupError("not today")
 
     config = endwell.TraceConfig()
     getattr(config, name).append(refuse)
-    async with serving() as server:
-        session = endwell.ClientSession(trace_configs=[config], connector=endwell.TCPConnector(resolver=Fixed()))
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(trace_configs=[config], connector=trusting(tls, resolver=Fixed()))
         with pytest.raises(LookupError):
-            await fetch(session, server.url("/", "name.test"))
+            await fetch(session, server.url("/", "name.test"), server_hostname="localhost" if tls else None)
         assert session.connector._core.pool.in_use == 0
         report = await session.close()
         assert report.errors == []
         assert server.client_ends() == []
 
 
+@TLS
 @pytest.mark.parametrize("name", TRACES[:5])
-async def test_c6_what_is_aborted_while_a_trace_config_is_told_goes_no_further(name: str) -> None:
+async def test_c6_what_is_aborted_while_a_trace_config_is_told_goes_no_further(name: str, tls: bool) -> None:
     async def slow(*_: Any) -> None:
         reached.set()
         await go_on.wait()
@@ -221,9 +226,11 @@ async def test_c6_what_is_aborted_while_a_trace_config_is_told_goes_no_further(n
     reached, go_on = asyncio.Event(), asyncio.Event()
     config = endwell.TraceConfig()
     getattr(config, name).append(slow)
-    async with serving() as server:
-        session = endwell.ClientSession(trace_configs=[config], connector=endwell.TCPConnector(resolver=Fixed()))
-        task = asyncio.create_task(fetch(session, server.url("/", "name.test")))
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(trace_configs=[config], connector=trusting(tls, resolver=Fixed()))
+        task = asyncio.create_task(
+            fetch(session, server.url("/", "name.test"), server_hostname="localhost" if tls else None)
+        )
         await reached.wait()
         await session.close(close_timeout=0)
         assert server.client_ends() == []
@@ -260,9 +267,10 @@ async def test_c7_cancelling_close_aborts_what_is_left_and_re_raises(tls: bool) 
         assert len(report.aborted) == 2
 
 
-async def test_c7_a_timeout_around_close() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(close_timeout=None)
+@TLS
+async def test_c7_a_timeout_around_close(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), close_timeout=None)
         task = asyncio.create_task(fetch(session, server.url("/slow")))
         await server.wait_in_flight(1)
         with pytest.raises(TimeoutError):
@@ -273,12 +281,13 @@ async def test_c7_a_timeout_around_close() -> None:
         assert server.client_ends() == []
 
 
-async def test_c7_cancelling_the_drain_of_a_block() -> None:
-    async with serving() as server:
+@TLS
+async def test_c7_cancelling_the_drain_of_a_block(tls: bool) -> None:
+    async with serving(tls=tls) as server:
         tasks: list[Any] = []
 
         async def body() -> None:
-            async with endwell.ClientSession(close_timeout=None) as session:
+            async with endwell.ClientSession(connector=trusting(tls), close_timeout=None) as session:
                 tasks.append(asyncio.create_task(fetch(session, server.url("/slow"))))
                 await server.wait_in_flight(1)
 
@@ -316,14 +325,18 @@ async def test_c8_a_large_one_costs_the_connection(tls: bool) -> None:
         assert len(server.connections) == 2
 
 
-async def test_c8_an_endless_one_is_not_read() -> None:
+@TLS
+async def test_c8_an_endless_one_is_not_read(tls: bool) -> None:
     async def endless(conn: PeerConnection) -> None:
         await conn.read_request()
         await conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
             await conn.send(b"400\r\n" + bytes(1024) + b"\r\n")
 
-    async with ScriptedPeer(endless, answer_fine) as peer, endwell.ClientSession() as session:
+    async with (
+        ScriptedPeer(endless, answer_fine, tls=server_context() if tls else None) as peer,
+        endwell.ClientSession(connector=trusting(tls)) as session,
+    ):
         async with session.get(peer.url()):
             pass
         assert await fetch(session, peer.url()) == b"fine"
@@ -356,8 +369,9 @@ async def test_c8_leaving_sends_the_rest_of_the_request(tls: bool) -> None:
         assert len(peer.connections) == 1
 
 
+@TLS
 @pytest.mark.parametrize("how", ["close", "exception"])
-async def test_c8_unless_the_peer_wants_no_more_or_the_block_failed(how: str) -> None:
+async def test_c8_unless_the_peer_wants_no_more_or_the_block_failed(how: str, tls: bool) -> None:
     async def early(conn: PeerConnection) -> None:
         await conn.read_head()
         await conn.answer(b"no", *(["Connection: close"] if how == "close" else []))
@@ -371,7 +385,10 @@ async def test_c8_unless_the_peer_wants_no_more_or_the_block_failed(how: str) ->
             finalised.set()
 
     finalised = asyncio.Event()
-    async with ScriptedPeer(early) as peer, endwell.ClientSession() as session:
+    async with (
+        ScriptedPeer(early, tls=server_context() if tls else None) as peer,
+        endwell.ClientSession(connector=trusting(tls)) as session,
+    ):
 
         async def ask() -> None:
             async with session.post(peer.url(), data=body()) as response:
@@ -402,9 +419,10 @@ class _Phase:
         return int(self.session.connector._core.pool.in_use)
 
 
+@TLS
 @pytest.mark.parametrize("ending", ["cancelled", "timeout"])
 @pytest.mark.parametrize("phase", PHASES)
-async def test_c9_the_slot_is_free_at_once_and_the_next_in_line_wakes(phase: str, ending: str) -> None:
+async def test_c9_the_slot_is_free_at_once_and_the_next_in_line_wakes(phase: str, ending: str, tls: bool) -> None:
     stopped = asyncio.Event()
 
     async def body() -> Any:
@@ -422,17 +440,17 @@ async def test_c9_the_slot_is_free_at_once_and_the_next_in_line_wakes(phase: str
             pass
 
     kwargs: dict[str, Any] = {"resolver": Names()} if phase == "resolving" else {}
-    tls = phase == "handshake"
-    async with serving() as server, ScriptedPeer(answer_then_stop_reading) as peer:
+    scheme = "https" if tls else "http"
+    async with serving(tls=tls) as server, ScriptedPeer(answer_then_stop_reading) as peer:
         with full_backlog() as port:
             urls = {
-                "connecting": f"http://127.0.0.1:{port}/",
+                "connecting": f"{scheme}://127.0.0.1:{port}/",
                 "handshake": peer.url(scheme="https"),
-                "resolving": "http://name.example/",
+                "resolving": f"{scheme}://name.example/",
                 "body": server.url("/stuck"),
                 "uploading": server.url("/sink"),
             }
-            async with endwell.ClientSession(connector=trusting(tls, limit=1, **kwargs)) as session:
+            async with endwell.ClientSession(connector=trusting(limit=1, **kwargs)) as session:
                 holder = None
                 if phase == "queued":
                     holder = asyncio.create_task(fetch(session, server.url("/slow")))
@@ -451,6 +469,8 @@ async def test_c9_the_slot_is_free_at_once_and_the_next_in_line_wakes(phase: str
 
                 first = asyncio.create_task(ask())
                 await passes(20)
+                if phase in {"waiting", "body", "uploading"}:
+                    await until(lambda: server.in_flight or first.done())
                 second = asyncio.create_task(fetch(session, server.url()))
                 await passes(3)
                 assert not first.done()

@@ -10,6 +10,7 @@ import pytest
 
 import endwell
 from tests.support.closing import TLS, fetch, outcome, passes, resource_warnings, serving, trusting, until
+from tests.support.tls import client_context
 
 
 @TLS
@@ -44,10 +45,11 @@ async def test_c16_closing_one_session_ends_only_its_own_exchanges(tls: bool) ->
         assert server.client_ends() == []
 
 
-async def test_c16_so_does_closing_the_last_one_that_was_still_open() -> None:
+@TLS
+async def test_c16_so_does_closing_the_last_one_that_was_still_open(tls: bool) -> None:
     """`a` is closing and drains; closing `b`, at once, must leave the exchanges of `a` alone."""
-    async with serving() as server:
-        connector = endwell.TCPConnector()
+    async with serving(tls=tls) as server:
+        connector = trusting(tls)
         a, b = endwell.ClientSession(connector=connector), endwell.ClientSession(connector=connector)
         tasks = [asyncio.create_task(fetch(each, server.url("/slow"))) for each in (a, b)]
         await server.wait_in_flight(2)
@@ -63,9 +65,10 @@ async def test_c16_so_does_closing_the_last_one_that_was_still_open() -> None:
         assert server.client_ends() == []
 
 
-async def test_c16_two_owners_that_close_at_the_same_time() -> None:
-    async with serving() as server:
-        connector = endwell.TCPConnector()
+@TLS
+async def test_c16_two_owners_that_close_at_the_same_time(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        connector = trusting(tls)
         sessions = [endwell.ClientSession(connector=connector) for _ in range(2)]
         tasks = [asyncio.create_task(fetch(each, server.url("/slow"))) for each in sessions]
         await server.wait_in_flight(2)
@@ -93,8 +96,9 @@ async def test_c16_a_session_that_does_not_own_its_connector_leaves_it_open(tls:
     assert server.client_ends() == []
 
 
-async def test_c16_closing_a_session_that_does_not_own_its_connector_ends_its_exchanges() -> None:
-    async with serving() as server, endwell.TCPConnector() as connector:
+@TLS
+async def test_c16_closing_a_session_that_does_not_own_its_connector_ends_its_exchanges(tls: bool) -> None:
+    async with serving(tls=tls) as server, trusting(tls) as connector:
         session = endwell.ClientSession(connector=connector, connector_owner=False)
         task = asyncio.create_task(fetch(session, server.url("/slow")))
         await server.wait_in_flight(1)
@@ -127,9 +131,10 @@ async def test_c2_a_connector_drains_too(tls: bool) -> None:
             assert report.duration < 5, "the end of the exchange wakes the closing"
 
 
-async def test_c2_a_connector_aborts_what_takes_too_long() -> None:
-    async with serving() as server:
-        connector = endwell.TCPConnector()
+@TLS
+async def test_c2_a_connector_aborts_what_takes_too_long(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        connector = trusting(tls)
         connector._core.close_timeout = 0.05
         async with endwell.ClientSession(connector=connector, connector_owner=False) as session:
             task = asyncio.create_task(fetch(session, server.url("/slow")))
@@ -154,9 +159,10 @@ async def test_c6_a_closed_connector_opens_nothing(tls: bool) -> None:
         assert server.client_ends() == []
 
 
-async def test_c6_a_connector_that_is_closing_takes_no_requests_of_strangers() -> None:
-    async with serving() as server:
-        connector = endwell.TCPConnector()
+@TLS
+async def test_c6_a_connector_that_is_closing_takes_no_requests_of_strangers(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        connector = trusting(tls)
         async with endwell.ClientSession(connector=connector) as session:
             task = asyncio.create_task(fetch(session, server.url("/slow")))
             await server.wait_in_flight(1)
@@ -169,9 +175,10 @@ async def test_c6_a_connector_that_is_closing_takes_no_requests_of_strangers() -
             assert (await closing).clean
 
 
-async def test_c6_a_session_waits_for_the_closing_of_its_connector() -> None:
-    async with serving() as server:
-        connector = endwell.TCPConnector()
+@TLS
+async def test_c6_a_session_waits_for_the_closing_of_its_connector(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        connector = trusting(tls)
         session = endwell.ClientSession(connector=connector)
         other = endwell.ClientSession(connector=connector, connector_owner=False)
         task = asyncio.create_task(fetch(other, server.url("/slow")))
@@ -187,9 +194,10 @@ async def test_c6_a_session_waits_for_the_closing_of_its_connector() -> None:
         await other.close()
 
 
-async def test_c1_connector_and_session_may_be_closed_at_the_same_time() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c1_connector_and_session_may_be_closed_at_the_same_time(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         task = asyncio.create_task(fetch(session, server.url("/slow")))
         await server.wait_in_flight(1)
         first = session.connector.close()
@@ -203,9 +211,10 @@ async def test_c1_connector_and_session_may_be_closed_at_the_same_time() -> None
         assert server.client_ends() == []
 
 
-async def test_c1_the_closing_of_a_connector_goes_on_when_nobody_awaits_it() -> None:
-    async with serving() as server:
-        connector = endwell.TCPConnector()
+@TLS
+async def test_c1_the_closing_of_a_connector_goes_on_when_nobody_awaits_it(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        connector = trusting(tls)
         session = endwell.ClientSession(connector=connector, connector_owner=False)
         await fetch(session, server.url())
         connector.close()
@@ -217,9 +226,10 @@ async def test_c1_the_closing_of_a_connector_goes_on_when_nobody_awaits_it() -> 
 # detach()
 
 
-async def test_detach_leaves_the_connector_to_its_new_owner() -> None:
-    async with serving() as server:
-        connector = endwell.TCPConnector()
+@TLS
+async def test_detach_leaves_the_connector_to_its_new_owner(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        connector = trusting(tls)
         session = endwell.ClientSession(connector=connector)
         await fetch(session, server.url())
         session.detach()
@@ -235,8 +245,9 @@ async def test_detach_leaves_the_connector_to_its_new_owner() -> None:
         assert server.client_ends() == []
 
 
-async def test_detach_leaves_exchanges_and_their_deadlines_alone() -> None:
-    async with serving() as server, endwell.TCPConnector() as connector:
+@TLS
+async def test_detach_leaves_exchanges_and_their_deadlines_alone(tls: bool) -> None:
+    async with serving(tls=tls) as server, trusting(tls) as connector:
         session = endwell.ClientSession(connector=connector)
         timeout = endwell.ClientTimeout(total=0.1)
         late = asyncio.create_task(fetch(session, server.url("/slow"), timeout=timeout))
@@ -248,9 +259,10 @@ async def test_detach_leaves_exchanges_and_their_deadlines_alone() -> None:
         assert await good == b"released"
 
 
-async def test_c10_a_detached_connector_that_is_forgotten_is_closed_and_named() -> None:
-    async with serving() as server:
-        session: Any = endwell.ClientSession(connector=endwell.TCPConnector())
+@TLS
+async def test_c10_a_detached_connector_that_is_forgotten_is_closed_and_named(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session: Any = endwell.ClientSession(connector=endwell.TCPConnector(ssl=client_context() if tls else True))
         await fetch(session, server.url())
         with resource_warnings() as texts:
             session.detach()

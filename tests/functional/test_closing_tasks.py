@@ -22,10 +22,11 @@ async def fail(error: BaseException) -> None:
 # C4
 
 
+@TLS
 @pytest.mark.parametrize("how", ["async with", "close"])
-async def test_c4_closing_awaits_an_owned_task(how: str) -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+async def test_c4_closing_awaits_an_owned_task(how: str, tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         task = session.create_task(fetch(session, server.url("/slow")), name="mine")
         assert task.get_name() == "mine"
         await server.wait_in_flight(1)
@@ -211,11 +212,12 @@ async def test_c4_a_task_that_ignores_its_cancellation_is_named(monkeypatch: pyt
     await task
 
 
-async def test_c4_the_users_own_tasks_are_never_cancelled() -> None:
-    async with serving() as server:
+@TLS
+async def test_c4_the_users_own_tasks_are_never_cancelled(tls: bool) -> None:
+    async with serving(tls=tls) as server:
         mine = asyncio.create_task(asyncio.Event().wait())
         with pytest.raises(LookupError):
-            async with endwell.ClientSession() as session:
+            async with endwell.ClientSession(connector=trusting(tls)) as session:
                 asking = asyncio.create_task(fetch(session, server.url("/slow")))
                 await server.wait_in_flight(1)
                 raise LookupError
@@ -232,9 +234,10 @@ async def test_c4_a_closed_session_takes_no_tasks() -> None:
         session.create_task(fail(ValueError()))
 
 
-async def test_c4_an_owned_task_may_start_another_during_the_drain() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession()
+@TLS
+async def test_c4_an_owned_task_may_start_another_during_the_drain(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls))
         inner: list[asyncio.Task[bytes]] = []
 
         async def outer() -> None:
@@ -272,9 +275,10 @@ async def test_c5_what_the_closing_task_holds_is_closed_at_once(how: str, path: 
         await session.close()
 
 
-async def test_c5_close_inside_the_block_of_a_response() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(close_timeout=None)
+@TLS
+async def test_c5_close_inside_the_block_of_a_response(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), close_timeout=None)
         async with session.get(server.url("/stuck")) as response:
             report = await session.close()
             assert server.client_ends() == []
@@ -282,18 +286,20 @@ async def test_c5_close_inside_the_block_of_a_response() -> None:
         assert len(report.aborted) == 1
 
 
-async def test_c5_what_a_finished_task_left_is_closed_at_once() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(close_timeout=None)
+@TLS
+async def test_c5_what_a_finished_task_left_is_closed_at_once(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), close_timeout=None)
         response = await asyncio.create_task(session.get(server.url("/stuck")))
         await session.close()
         assert server.client_ends() == []
         assert response.closed
 
 
-async def test_c5_what_a_task_leaves_when_it_ends_during_the_drain_is_closed_then() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(close_timeout=None)
+@TLS
+async def test_c5_what_a_task_leaves_when_it_ends_during_the_drain_is_closed_then(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), close_timeout=None)
         end = asyncio.Event()
 
         async def ask() -> Any:
@@ -312,9 +318,10 @@ async def test_c5_what_a_task_leaves_when_it_ends_during_the_drain_is_closed_the
         assert task.result().closed
 
 
-async def test_c5_so_is_what_an_owned_task_leaves_that_asked_during_the_drain() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(close_timeout=None)
+@TLS
+async def test_c5_so_is_what_an_owned_task_leaves_that_asked_during_the_drain(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), close_timeout=None)
 
         async def ask() -> Any:
             return await session.get(server.url("/stuck"))
@@ -325,9 +332,10 @@ async def test_c5_so_is_what_an_owned_task_leaves_that_asked_during_the_drain() 
         assert task.result().closed
 
 
-async def test_c5_the_second_caller_holds_nothing_up() -> None:
-    async with serving() as server:
-        session = endwell.ClientSession(close_timeout=None)
+@TLS
+async def test_c5_the_second_caller_holds_nothing_up(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        session = endwell.ClientSession(connector=trusting(tls), close_timeout=None)
 
         async def holder() -> None:
             response = await session.get(server.url("/stuck"))
@@ -347,9 +355,10 @@ async def test_c5_the_second_caller_holds_nothing_up() -> None:
         await task
 
 
-async def test_c5_an_owned_task_may_close_its_session() -> None:
-    async with serving() as server:
-        async with endwell.ClientSession(close_timeout=None) as session:
+@TLS
+async def test_c5_an_owned_task_may_close_its_session(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        async with endwell.ClientSession(connector=trusting(tls), close_timeout=None) as session:
 
             async def ask_and_close() -> str:
                 response = await session.get(server.url("/stuck"))

@@ -58,7 +58,7 @@ Version = Annotated[
 
 @app.callback()
 def _endwell(version: Version = False) -> None:
-    """Fetch from HTTP servers; everything that is opened ends well."""
+    """Fetch from HTTP servers, and serve; everything that is opened ends well."""
 
 
 def _get(version: bool, **values: Any) -> None:
@@ -132,6 +132,7 @@ def plan_of(given: Given) -> Plan:
         proxy=None if given.proxy is None else _proxy(given.proxy),
         environment=given.environment,
         insecure=given.insecure,
+        public_only=given.public_only,
         version=_parsed("--http-version", options.http_version, given.http_version),
         include=given.include or (given.head and stdout),
         binary=given.output == "-",

@@ -178,6 +178,9 @@ class Given:
     insecure: Annotated[
         bool, Option("-k", "--insecure", rich_help_panel=_CONNECTION, help="Accept any TLS certificate.")
     ] = False
+    public_only: Annotated[
+        bool, Option("--public-only", rich_help_panel=_CONNECTION, help="Connect to public addresses only.")
+    ] = False
     http_version: Annotated[str, Option("--http-version", rich_help_panel=_CONNECTION, help="1.0 or 1.1.")] = "1.1"
     loop: Annotated[
         LoopKind, Option("--loop", rich_help_panel=_CONNECTION, help="Event loop; auto: uvloop if it is installed.")

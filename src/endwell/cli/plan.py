@@ -14,6 +14,7 @@ from endwell.client.retry import RetryMiddleware
 from endwell.client.session import ClientSession
 from endwell.client.timeouts import ClientTimeout
 from endwell.http.version import HttpVersion, HttpVersion11
+from endwell.transport.address import private_address
 
 __all__ = ["Destination", "LoopKind", "Plan", "make_session"]
 
@@ -69,6 +70,7 @@ class Plan:
     proxy: str | None = None
     environment: bool = True
     insecure: bool = False
+    public_only: bool = False
     version: HttpVersion = HttpVersion11
 
     include: bool = False
@@ -120,7 +122,7 @@ def make_session(plan: Plan, jar: CookieJar) -> ClientSession:
     rate = RateLimitMiddleware(plan.rate, per_host=True, burst=1) if plan.rate else None
     return ClientSession(
         # The number of workers is the limit; that of one host is kept by the schedule, before the request's time runs.
-        connector=TCPConnector(limit=0, ssl=not plan.insecure),
+        connector=TCPConnector(limit=0, ssl=not plan.insecure, deny=private_address if plan.public_only else None),
         timeout=ClientTimeout(total=plan.total_timeout, sock_connect=plan.connect_timeout),
         version=plan.version,
         cookie_jar=jar,

@@ -119,15 +119,14 @@ def _target(session: ClientSession, url: StrOrURL, options: RequestOptions) -> T
         else:
             target = target_of(url)
     except (ValueError, TypeError) as error:
-        if isinstance(error, TypeError) and options.params is not None and isinstance(url, (str, URL)):
-            raise  # it is about the parameters
-        if isinstance(url, (str, URL)):
-            try:
-                scheme = URL(url).scheme
-            except ValueError:
-                scheme = ""
-            if scheme and scheme not in session._schemes:
-                raise NonHttpUrlClientError(url) from error
+        if isinstance(error, TypeError) and (options.params is not None or not isinstance(url, (str, URL))):
+            raise  # it is about the parameters, or about what is no URL
+        try:
+            scheme = URL(url).scheme
+        except ValueError:
+            scheme = ""
+        if scheme and scheme not in session._schemes:
+            raise NonHttpUrlClientError(url) from error
         raise InvalidUrlClientError(url, str(error)) from error
     if target.url.scheme not in _HTTP and target.url.scheme not in session._schemes:
         raise NonHttpUrlClientError(url)

@@ -116,6 +116,7 @@ def target_of(url: StrOrURL) -> Target:
 
     Raises:
         ValueError: it cannot be parsed, or nothing can be sent there.
+        TypeError: it is neither text nor a URL.
 
     """
     target = _targets.get(url)
@@ -128,8 +129,11 @@ def target_of(url: StrOrURL) -> Target:
                 message = "its port is not a number in ASCII digits"
                 raise ValueError(message)
             target = Target(URL(url))
-        else:
+        elif isinstance(url, URL):
             target = Target(url)
+        else:
+            message = f"a URL is a str or a yarl.URL, not {type(url).__name__}"
+            raise TypeError(message)
         if target.url.scheme == "unix":
             return target  # not for every connector: to be checked at each call
         if len(_targets) >= _CACHE_MAX:

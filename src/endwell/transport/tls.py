@@ -26,6 +26,11 @@ class SessionCache:
     A session is used again until it is half its lifetime old. RFC 8446 appendix C.4 would rather have each ticket used
     once, so that nobody on the way can link connections; but copying a new session out of OpenSSL costs a third of the
     handshake that it saves, and connections of one client to one server are linked by their addresses already.
+
+    Python's `ssl` also copies the session that it is given, certificate and all, for each connection: 170 of the 420 us
+    of CPU time of a resumed handshake (OpenSSL 3.0). Resuming is cheaper than a full handshake all the same, on both
+    loops and with keys of either kind. Measured for a whole new connection, a full handshake costs 10 to 16 % more with
+    TLS 1.3, 28 to 36 % more with TLS 1.2.
     """
 
     __slots__ = ("_lock", "_sessions")
