@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from endwell.connection.serving import ServerConnection
     from endwell.http.codings import Decoder
     from endwell.lifetime import Deadlines
+    from endwell.transport.accepted import Accepted
     from endwell.wire.http1 import Limits, ProtocolError
     from endwell.wire.http1.request_head import RequestHead
 
@@ -116,5 +117,5 @@ class Serving(Protocol):
     def lost(self, connection: ServerConnection) -> None:
         """Note the end of a connection."""
 
-    def see_off(self, connection: ServerConnection) -> None:
+    def see_off(self, connection: Accepted) -> None:
         """Wait, while the server ends, until the client has taken what was sent to it, or the connection is gone."""

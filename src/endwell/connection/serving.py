@@ -3,8 +3,6 @@
 RFC 9112. Requests that a client sends ahead of their answers wait here, unparsed and bounded. The server above is told
 of each request; it says when the exchange is over, and the connection goes on to the next, or ends: in such a way that
 the client can read what was sent before it notices (section 9.6).
-
-Over 500 lines: the modes of one connection, and every way from one to another; they are to be read together.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from endwell.connection.body import BodyStream
+from endwell.connection.patience import GOODBYE, Patience
 from endwell.lifetime import NEVER, Resource, State
-from endwell.transport.accepted import Accepted
 from endwell.transport.stream import Stream
 from endwell.wire.http1 import ProtocolError, TruncatedError
 from endwell.wire.http1.phase import Phase
@@ -36,9 +34,6 @@ _HELD: Final = 64 * 1024
 
 _AT_ONCE: Final = 64
 """Requests of one client, sent ahead of their answers, that are served before it is others' turn."""
-
-_GOODBYE: Final = 5.0
-"""Seconds after which it is looked whether a connection that is being closed gets on."""
 
 _FAREWELL: Final = 1.0
 """Seconds that a client has to answer our goodbye when the server ends."""
@@ -70,33 +65,27 @@ _ENDED: Final = Phase.ENDED
 _OPEN: Final = State.OPEN
 
 
-class ServerConnection(Accepted):
+class ServerConnection(Patience):
     """One client's connection.
 
     Attributes:
-        exchange: the request that is being served, None between two.
         served: how many requests it has had.
         websocket: what has taken the transport over, after a switch of protocols.
-        due: loop time at which `expire` looks at it.
 
     """
 
     __slots__ = (
-        "_began", "_held", "_inside", "_measured", "_mode", "_read_at", "_reader", "_serving", "_still_at", "_unsent",
-        "due", "exchange", "served", "websocket",
+        "_held", "_inside", "_mode", "_reader", "served", "websocket",
     )  # fmt: skip
 
     def __init__(self, owner: Resource, loop: asyncio.AbstractEventLoop, serving: Serving) -> None:
-        super().__init__(owner, loop)
-        self._serving = serving
+        super().__init__(owner, loop, serving)
         self._mode = _IDLE
         self._reader: RequestReader | None = None
         self._held = b""
         self._inside = False
-        self.exchange: ServedExchange | None = None
         self.served = 0
         self.websocket: WebSocket | None = None
-        self.due = NEVER
 
     def describe(self) -> str:
         """See `Resource.describe`."""
@@ -165,13 +154,6 @@ class ServerConnection(Accepted):
         if exchange is not None:
             self._fail_body(exchange, exc)
             exchange.gone(exc)
-
-    def pause_writing(self) -> None:
-        """Note that the client reads slower than it is answered; not for ever, if it stands still."""
-        super().pause_writing()
-        self._unsent = self.unsent()
-        self._still_at = self.loop.time()
-        self._expect_by(self._serving.times.send)
 
     def resume_writing(self) -> None:
         """Let the writer go on, and the client, who has read its answers, ask again."""
@@ -263,18 +245,7 @@ class ServerConnection(Accepted):
             if self.state is State.STOPPED and self.transport is not None and self.transport.is_closing():
                 self._mode = _CLOSING
                 self._held = b""
-                self._leave_within(min(_GOODBYE, self._serving.times.send))
-
-    def pause_reading(self) -> None:
-        """Stop taking bytes from the client (flow control of the body)."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Take bytes again."""
-        if self.transport is not None and not self.transport.is_closing():
-            self._measure()
-            self.transport.resume_reading()
+                self._leave_within(min(GOODBYE, self._serving.times.send))
 
     def reader_waits(self) -> None:
         """Note that a task waits for the body."""
@@ -301,87 +272,6 @@ class ServerConnection(Accepted):
             self._check_leaving(now)
         elif mode is not _BLOCKED and mode is not _SWITCHED:
             self.close()
-
-    def _expect(self, seconds: float) -> None:
-        """Have `expire` called in so many seconds."""
-        self.due = due = self.loop.time() + seconds
-        watch = self._serving.watch
-        if due < watch.wake:
-            watch.sooner(due)
-
-    def _expect_by(self, seconds: float) -> None:
-        """Have `expire` called in so many seconds at the latest."""
-        if self.due > self.loop.time() + seconds:
-            self._expect(seconds)
-
-    def _stands_still(self, now: float) -> bool:
-        """Tell whether a client has not read for so long that it is not waited for any more; else look again."""
-        unsent = self.unsent()
-        if unsent != self._unsent:
-            self._unsent = unsent
-            self._still_at = now
-        left = self._serving.times.send - (now - self._still_at)
-        if left > 0:
-            self._expect_by(left)
-        return left <= 0
-
-    def _leave_within(self, seconds: float) -> None:
-        """Give a client so much time to take what was sent to it, and to go."""
-        self._read_at = self.loop.time()
-        self._measured = self.unsent()
-        self._expect(seconds)
-        self._see_off()
-
-    def _check_leaving(self, now: float) -> None:
-        """Wait on for a client that reads what it was sent, however slowly, but not for any other."""
-        unsent = self.unsent()
-        if unsent != self._measured:
-            self._measured = unsent
-            self._read_at = now
-        elif not unsent or now - self._read_at >= self._serving.times.send:
-            self.discard()
-            return
-        self._expect(min(_GOODBYE, self._serving.times.send))
-
-    def _see_off(self) -> None:
-        """Have a server that ends wait for the last bytes of an answer."""
-        if self.owner is not None and self.owner.state is not _OPEN and self.unsent():
-            self._serving.see_off(self)
-
-    def _check_body(self, now: float) -> None:
-        """End a body that does not come, or not fast enough, while somebody waits for it."""
-        exchange = self.exchange
-        body = exchange.incoming if exchange is not None else None
-        reader = self._reader
-        if exchange is None or body is None or body.ended or body.error is not None or reader is None:
-            return
-        times = self._serving.times
-        if not body.awaited:
-            self._measure()
-            self._expect_by(times.body)
-            return
-        if now - self._read_at >= times.body:
-            self._fail(exchange, self._serving.too_slow(f"no byte of the body came for {times.body} s"))
-            return
-        elapsed = now - self._began
-        if times.rate and elapsed >= times.grace and body.received - self._measured < times.rate * elapsed:
-            self._fail(exchange, self._serving.too_slow(f"the body came slower than {times.rate} bytes a second"))
-            return
-        self._expect_by(min(times.body - (now - self._read_at), times.grace or times.body))
-
-    def _fail(self, exchange: ServedExchange, error: Exception) -> None:
-        """End the body of a request, and the connection after its answer; what else comes is nobody's."""
-        exchange.keep_alive = False
-        if exchange.incoming is not None:
-            exchange.incoming.fail(error)
-        self.pause_reading()
-
-    def _measure(self) -> None:
-        """Begin to measure the rate anew: what was held up by us is not the client's fault."""
-        exchange = self.exchange
-        if exchange is not None and exchange.incoming is not None:
-            self._began = self._read_at = self.loop.time()
-            self._measured = exchange.incoming.received
 
     # Reading
 
