@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ssl
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import endwell
+from endwell import web
 from tests.support.echo import EchoServer
 from tests.support.peer import PeerConnection, ScriptedPeer
 from tests.support.tls import careless_context, client_context, fingerprint, server_context
@@ -147,6 +149,26 @@ async def test_plain_where_tls_is_wanted() -> None:
     async with ScriptedPeer(script) as peer, endwell.ClientSession() as session:
         with pytest.raises(endwell.ClientConnectorSSLError):
             await session.get(peer.url(scheme="https"))
+
+
+async def test_over_a_unix_socket(tmp_path: Path) -> None:
+    async def hello(request: web.Request) -> web.Response:
+        return web.Response(text=f"{request.scheme} {request.host}")
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    path = str(tmp_path / "socket")
+    await web.UnixSite(runner, path, ssl_context=server_context()).start()
+    async with endwell.ClientSession(connector=endwell.UnixConnector(path)) as session:
+        async with session.get("https://localhost/", ssl=client_context()) as response:
+            assert await response.text() == "https localhost"
+        with pytest.raises(endwell.ClientConnectorCertificateError):
+            await session.get("https://localhost/")
+        with pytest.raises(endwell.ClientError):
+            await session.get("http://localhost/")
+    await runner.cleanup()
 
 
 async def test_from_http_to_https() -> None:

@@ -96,9 +96,11 @@ class Opening(Resource):
 
 
 class _DialerBase(ABC):
-    """The time-out and the bookkeeping that both dialers share."""
+    """The time-out, TLS and the bookkeeping that both dialers share."""
 
     core: ConnectorCore
+    ssl: Any = True
+    """How TLS is spoken where a request does not say it."""
 
     def attach(self, core: ConnectorCore) -> None:
         """Learn whose connections these are."""
@@ -181,6 +183,39 @@ class _DialerBase(ABC):
                     connection.discard()
                     connection.ended()  # uvloop tells a protocol whose creation was cancelled nothing more
         return connection
+
+    async def _secure(
+        self, connection: ClientConnection, ssl: Any, server_hostname: str, port: int, key: ConnectionKey
+    ) -> None:
+        """Speak TLS from here on. When this raises, nothing is left of the connection."""
+        from endwell.transport.tls import context_for, upgrade
+
+        core = self.core
+        context, fingerprint = context_for(self.ssl if ssl is True else ssl)
+        transport = connection.transport
+        assert transport is not None
+        try:
+            connection.transport = await upgrade(
+                core.loop,
+                transport,
+                connection,
+                context,
+                server_hostname=server_hostname,
+                shutdown_timeout=core.ssl_shutdown_timeout,
+            )
+            connection.tls = connection.transport.get_extra_info("ssl_object")
+            if fingerprint is not None:
+                fingerprint.check(connection.transport, server_hostname, port)
+        except TlsCertificateError as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise ClientConnectorCertificateError(key, cause) from error
+        except TlsError as error:
+            if error.ssl_error is None:
+                raise ClientConnectorError(key, error) from error
+            raise ClientConnectorSSLError(key, error.ssl_error) from error
+        except FingerprintMismatch as error:
+            connection.discard()
+            raise ServerFingerprintMismatch(error.expected, error.got, error.host, error.port) from error
 
 
 class TcpDialer(_DialerBase):
@@ -401,39 +436,6 @@ class TcpDialer(_DialerBase):
         except OSError as error:
             raise _mapped(error, route, ClientConnectorDNSError) from error
 
-    async def _secure(
-        self, connection: ClientConnection, ssl: Any, server_hostname: str, port: int, key: ConnectionKey
-    ) -> None:
-        """Speak TLS from here on. When this raises, nothing is left of the connection."""
-        from endwell.transport.tls import context_for, upgrade
-
-        core = self.core
-        context, fingerprint = context_for(self.ssl if ssl is True else ssl)
-        transport = connection.transport
-        assert transport is not None
-        try:
-            connection.transport = await upgrade(
-                core.loop,
-                transport,
-                connection,
-                context,
-                server_hostname=server_hostname,
-                shutdown_timeout=core.ssl_shutdown_timeout,
-            )
-            connection.tls = connection.transport.get_extra_info("ssl_object")
-            if fingerprint is not None:
-                fingerprint.check(connection.transport, server_hostname, port)
-        except TlsCertificateError as error:
-            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-            raise ClientConnectorCertificateError(key, cause) from error
-        except TlsError as error:
-            if error.ssl_error is None:
-                raise ClientConnectorError(key, error) from error
-            raise ClientConnectorSSLError(key, error.ssl_error) from error
-        except FingerprintMismatch as error:
-            connection.discard()
-            raise ServerFingerprintMismatch(error.expected, error.got, error.host, error.port) from error
-
 
 class UnixDialer(_DialerBase):
     """Opens connections to a Unix socket."""
@@ -453,14 +455,19 @@ class UnixDialer(_DialerBase):
     async def _open(self, request: ClientRequest, exchange: ClientExchange) -> ClientConnection:
         from endwell.transport.dial import open_unix
 
-        key = ConnectionKey(request.target.host, request.target.port, False, request.options.ssl)
+        key = ConnectionKey(request.target.host, request.target.port, request.target.secure, request.options.ssl)
         try:
             sock = await open_unix(self._path)
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise
             raise UnixClientConnectorError(self._path, key, error) from error
-        return await self._attach(request.key, self._path, sock=sock)
+        connection = await self._attach(request.key, self._path, sock=sock)
+        target = request.target
+        if target.secure:
+            route = request.route
+            await self._secure(connection, route.ssl, route.server_hostname, target.port, key)
+        return connection
 
 
 @lru_cache(maxsize=512)

@@ -10,12 +10,16 @@ import enum
 from collections.abc import AsyncIterable, Awaitable
 from typing import Any, Final, Protocol
 
+from endwell.connection.writer import write_together
 from endwell.wire.websocket import MessageWriter, WSCloseCode, WSMsgType
 
 __all__ = ("Below", "Phase", "Sending")
 
 _AT_ONCE: Final = 1024
 """Messages after which others have their turn, though the peer reads (see `connection.writer`)."""
+
+_APART: Final = 16 * 1024
+"""Bytes from which on a message and its head are handed to the transport one by one: to join them would be a copy."""
 
 _OFF_LOOP: Final = 256 * 1024
 """Bytes from which on a message is compressed in a thread: this takes as long as a thousand small requests."""
@@ -146,8 +150,12 @@ class Sending(asyncio.Protocol):
             ConnectionError: of the class `reset`: the WebSocket is closed, or closing.
 
         """
-        if self.clear and self._left and len(payload) < _OFF_LOOP:
+        size = len(payload)
+        if self.clear and self._left and size < _OFF_LOOP:
             self._left -= 1
+            if size >= _APART:
+                self._write_parts(opcode, payload, compress)
+                return None
             self.transport.write(self._message(opcode, payload, compress))  # type: ignore[union-attr]  # it is there while open
             return None
         if self._phase is not _OPEN:
@@ -232,6 +240,12 @@ class Sending(asyncio.Protocol):
                 break
         if self._phase is not _OPEN:
             raise self._too_late()
+
+    def _write_parts(self, opcode: int, payload: bytes, compress: int | bool | None) -> None:
+        """Write a long message."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            write_together(transport, self._writer.parts(opcode, payload, compress))
 
     def _write(self, data: bytes) -> None:
         transport = self.transport

@@ -68,7 +68,7 @@ class WebSocket(Sending):
         reset: what a sender gets when it is too late.
 
     Attributes:
-        queue: messages that nobody has received yet.
+        queue: messages that nobody has received yet; None as long as there never was one.
         close_code: of the peer's close frame, or 1006, once known.
         error: what ended the WebSocket, when it was no close frame.
         on_end: called once, when nothing is left of the connection.
@@ -95,7 +95,7 @@ class WebSocket(Sending):
         reset: type[ConnectionError] = ConnectionResetError,
     ) -> None:
         super().__init__(below, writer, reset)
-        self.queue: deque[WSMessage] = deque()
+        self.queue: deque[WSMessage] | None = None
         self.close_code: int | None = None
         self.error: BaseException | None = None
         self.on_end: Callable[[], None] | None = None
@@ -157,19 +157,23 @@ class WebSocket(Sending):
         waiter.set_result(message)
         return True
 
+    def _put(self, message: WSMessage) -> None:
+        if self.queue is None:
+            self.queue = deque()  # not before: an idle WebSocket has none
+        self.queue.append(message)
+
     def _take_all(self, messages: list[WSMessage], size: int) -> None:
         """Take the messages that came in `size` bytes, and what the reader says beside them."""
         reader = self._reader
-        queue = self.queue
         for message in messages:
             kind = message[0]
             if (kind is _TEXT or kind is _BINARY) and self._phase is _OPEN:
-                queue.append(message)
+                self._put(message)
             else:
                 self._take_control(message)
         if reader.error is not None:
             self._refuse(reader.error)
-        if queue:
+        if self.queue:
             self._wake()
             self._unread += size
             if self._unread > _UNREAD or reader.held:
@@ -212,7 +216,7 @@ class WebSocket(Sending):
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
             message = waiter.result()
             if message is not None:
-                self.queue.appendleft(message)
+                self.queue = deque((message, *(self.queue or ())))
 
     def take(self) -> WSMessage:
         """Give the next message; a closed WebSocket has no end of CLOSED."""
@@ -252,7 +256,7 @@ class WebSocket(Sending):
             self._end(orderly=True)
         else:
             self._enter(_CLOSING)
-            self.queue.append(CLOSING_MESSAGE)
+            self._put(CLOSING_MESSAGE)
             self._wake()
             self._expect(self._close_timeout if timeout is None else timeout)
         if self._paused:
@@ -305,7 +309,7 @@ class WebSocket(Sending):
         elif self._phase is not _OPEN:
             pass  # data and pings behind our close frame
         elif not self._autoping:
-            self.queue.append(message)
+            self._put(message)
         elif kind is _PING:
             self._pong(data)
 
@@ -316,7 +320,7 @@ class WebSocket(Sending):
             self._end(orderly=True)
         elif self._phase is _OPEN:
             self.close_code = code
-            self.queue.append(message)
+            self._put(message)
             if self._autoclose:
                 self._send_close(close_payload(message.data, b"") if message.data else b"")
                 self._end(orderly=True)
@@ -328,7 +332,7 @@ class WebSocket(Sending):
         if self._phase is _OPEN:
             self.error = error
             self.close_code = error.code
-            self.queue.append(WSMessage(WSMsgType.ERROR, error, None))
+            self._put(WSMessage(WSMsgType.ERROR, error, None))
             self._send_close(close_payload(error.code, str(error).encode()[:_REASON].decode(errors="ignore").encode()))
         if self._phase in (_OPEN, _CLOSING):
             self._end(orderly=False)
@@ -413,7 +417,7 @@ class WebSocket(Sending):
     def _dead(self, wait: float) -> None:
         self.close_code = WSCloseCode.ABNORMAL_CLOSURE
         self.error = TimeoutError(f"No byte came from the peer within {wait} s of a ping (heartbeat={self._heartbeat})")
-        self.queue.append(WSMessage(WSMsgType.ERROR, self.error, None))
+        self._put(WSMessage(WSMsgType.ERROR, self.error, None))
         self._wake()
         self.below.discard()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDict
@@ -23,7 +23,7 @@ from endwell.wire.http1.chunked import LAST_CHUNK
 if TYPE_CHECKING:
     from endwell.connection.open_file import OpenFile
 
-__all__ = ("BodyWriter",)
+__all__ = ("BodyWriter", "write_together")
 
 _COPIED: Final = 8 * 1024
 """Bytes up to which copying a chunk costs less than giving the transport three pieces."""
@@ -219,7 +219,13 @@ class BodyWriter(AbstractStreamWriter):
         self.output_size += size
         if len(pieces) == 1:
             transport.write(pieces[0])
-        elif _IS_UNBOUNDED:
-            transport.write(b"".join(pieces))
         else:
-            transport.writelines(pieces)
+            write_together(transport, pieces)
+
+
+def write_together(transport: asyncio.WriteTransport, pieces: Iterable[bytes]) -> None:
+    """Write pieces that belong together, without joining them where the transport can do that."""
+    if _IS_UNBOUNDED:
+        transport.write(b"".join(pieces))
+    else:
+        transport.writelines(pieces)

@@ -15,7 +15,10 @@ When the server stops, the WebSocket is closed with 1001 and the loop ends; when
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from multidict import CIMultiDict
 
 from endwell.connection.messages import Messages
 from endwell.http.typedefs import Byteish
@@ -46,6 +49,25 @@ class WebSocketReady(NamedTuple):
         return self.ok
 
 
+class _Given(NamedTuple):
+    """What a WebSocket was given; most of a server's were given the same."""
+
+    timeout: float
+    autoclose: bool
+    autoping: bool
+    heartbeat: float | None
+    protocols: tuple[str, ...]
+    compress: bool
+    max_msg_size: int
+    writer_limit: int
+    decode_text: bool
+
+
+@lru_cache(64)
+def _given(*values: Any) -> _Given:
+    return _Given(*values)
+
+
 class WebSocketResponse(Messages, StreamResponse):
     """A WebSocket, as the response to a GET that asks for one.
 
@@ -62,6 +84,9 @@ class WebSocketResponse(Messages, StreamResponse):
 
     """
 
+    _agreement: Agreement | None = None
+    _in_vain: int = 0
+
     def __init__(
         self,
         *,
@@ -77,18 +102,13 @@ class WebSocketResponse(Messages, StreamResponse):
         decode_text: bool = True,
     ) -> None:
         super().__init__(status=101)
-        self._timeout = timeout
-        self._receive_timeout = receive_timeout
-        self._autoclose = autoclose
-        self._autoping = autoping
-        self._heartbeat = heartbeat
-        self._protocols = tuple(protocols)
-        self._compress = compress
-        self._max_msg_size = max_msg_size
-        self._writer_limit = writer_limit
-        self._decode_text = decode_text
-        self._agreement: Agreement | None = None
-        self._in_vain = 0
+        self._given = _given(
+            timeout, autoclose, autoping, heartbeat, tuple(protocols), compress, max_msg_size, writer_limit, decode_text
+        )
+        if receive_timeout:
+            self._receive_timeout = receive_timeout
+        if not autoclose:
+            self._autoclose = False
 
     @property
     def ws_protocol(self) -> str | None:
@@ -99,7 +119,7 @@ class WebSocketResponse(Messages, StreamResponse):
     def compress(self) -> int | bool:
         """Bits of the window for compression, 0 when nothing is compressed; before `prepare`, what was given."""
         if self._agreement is None:
-            return self._compress
+            return self._given.compress
         deflate = self._agreement.deflate
         return 0 if deflate is None else deflate.server_max_window_bits
 
@@ -145,6 +165,8 @@ class WebSocketResponse(Messages, StreamResponse):
         finally:
             if not done:
                 self._request = self._exchange = None
+        self._headers = CIMultiDict(list(fields.items()))  # it has half the size of one that has grown
+        request._exchange.head.forget()
         self._agreement = agreement
         self._keep_alive = False
         self._take_over(connection, rest)
@@ -154,22 +176,22 @@ class WebSocketResponse(Messages, StreamResponse):
         from endwell.connection.websocket import WebSocket
 
         assert self._agreement is not None
-        deflate = self._agreement.deflate
+        given, deflate = self._given, self._agreement.deflate
         reader = MessageReader(
-            masked=True, max_msg_size=self._max_msg_size, deflate=deflate, decode_text=self._decode_text
+            masked=True, max_msg_size=given.max_msg_size, deflate=deflate, decode_text=given.decode_text
         )
         self._ws = connection.websocket = WebSocket(
             connection,
             reader,
             MessageWriter(masked=False, deflate=deflate),
             client=False,
-            autoping=self._autoping,
-            autoclose=self._autoclose,
-            heartbeat=self._heartbeat,
-            close_timeout=self._timeout,
+            autoping=given.autoping,
+            autoclose=given.autoclose,
+            heartbeat=given.heartbeat,
+            close_timeout=given.timeout,
         )
         connection.resume_reading()
-        self._ws.take_over(rest, self._writer_limit)
+        self._ws.take_over(rest, given.writer_limit)
 
     def _agree(self, request: BaseRequest) -> Agreement:
         exchange = request._exchange
@@ -177,7 +199,9 @@ class WebSocketResponse(Messages, StreamResponse):
         if head.has_body:
             raise HTTPBadRequest(text="A request for a WebSocket has no body")
         try:
-            return handshake.answer(head.method, request.version, request.headers, self._protocols, self._compress)
+            return handshake.answer(
+                head.method, request.version, request.headers, self._given.protocols, self._given.compress
+            )
         except HandshakeError as error:
             if error.status == 405:
                 raise HTTPMethodNotAllowed(head.method, ["GET"], text=str(error)) from error

@@ -52,6 +52,10 @@ class MessageHead:
             self._headers = multidict_of(self.raw[self.raw.index(b"\r\n") + 2 :])
         return self._headers
 
+    def forget(self) -> None:
+        """Free what was made of the bytes: it is made again when asked for."""
+        self._pairs = self._headers = None
+
     def first(self, key: bytes) -> bytes | None:
         r"""Give the value of the first field with this key, None when there is none.
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from endwell.wire.websocket.mask import apply_mask, new_mask_key
 
-__all__ = ("CONTROL_MAX", "REASON_MAX", "close_payload", "frame", "is_close_code")
+__all__ = ("CONTROL_MAX", "REASON_MAX", "close_payload", "frame", "frame_parts", "is_close_code")
 
 CONTROL_MAX: Final = 125
 """Bytes in the payload of a control frame, at most (RFC 6455 section 5.5)."""
@@ -27,6 +27,14 @@ def frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True, rsv1: 
 
     What stands in it is the caller's: neither the opcode nor the size of a control frame is checked.
     """
+    head, payload = frame_parts(opcode, payload, masked=masked, fin=fin, rsv1=rsv1)
+    return head + payload
+
+
+def frame_parts(
+    opcode: int, payload: bytes, *, masked: bool, fin: bool = True, rsv1: bool = False
+) -> tuple[bytes, bytes]:
+    """Give the head of a frame, with the mask key, and the payload as it is sent; otherwise as `frame`."""
     first = opcode | (0x80 if fin else 0) | (0x40 if rsv1 else 0)
     size = len(payload)
     mask_bit = 0x80 if masked else 0
@@ -37,9 +45,9 @@ def frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True, rsv1: 
     else:
         head = _head_64(first, mask_bit | 127, size)
     if not masked:
-        return head + payload
+        return head, payload
     key = new_mask_key()
-    return b"".join((head, key, apply_mask(payload, key)))
+    return head + key, apply_mask(payload, key)
 
 
 def is_close_code(code: int) -> bool:

@@ -19,6 +19,7 @@ from endwell.wire.websocket.messages import WSCloseCode, WSMessage, WSMsgType
 
 __all__ = ("MessageReader",)
 
+_VIEWED: Final = 16 * 1024  # bytes from which on a payload is not copied before it is unmasked
 _NO_LIMIT: Final = 1 << 62
 _AT_ONCE: Final = 2**20  # bytes that one feed decompresses before it holds back the messages behind them
 _MORE: Final = -1  # the frame, or its head, is not there as a whole
@@ -221,7 +222,12 @@ class MessageReader:
         if opcode >= 8 or (opcode and first & _FIN and end <= len(data)):
             if end > len(data):
                 return _MORE
-            payload = data[start:end] if mask is None else mask(data[start:end], key)
+            if mask is None:
+                payload = data[start:end]
+            elif length < _VIEWED:
+                payload = mask(data[start:end], key)
+            else:
+                payload = mask(memoryview(data)[start:end], key)  # type: ignore[arg-type]  # as good as bytes here
             if opcode >= 8:
                 messages.append(self._control(_KINDS[opcode], payload))
             else:

@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final
 
 from endwell.wire.websocket.deflate import Compressor, Deflate
-from endwell.wire.websocket.frames import CONTROL_MAX, frame
+from endwell.wire.websocket.frames import CONTROL_MAX, frame, frame_parts
 from endwell.wire.websocket.mask import masker, new_mask_key
 
 __all__ = ("MessageWriter",)
@@ -49,6 +49,31 @@ class MessageWriter:
             RuntimeError: a message in fragments has begun and its last one is missing.
 
         """
+        if (
+            compress is None
+            and self._compressor is None
+            and not self._open
+            and 0 < opcode < 3
+            and type(payload) is bytes
+        ):
+            first = 0x80 | opcode
+        else:
+            first, payload = self._prepared(opcode, payload, compress)
+        size = len(payload)
+        if size > 125:
+            return frame(first & 0x0F, payload, masked=self._masked, rsv1=first & 0x40 != 0)
+        if self._mask is None:
+            return _head(first, size) + payload
+        key = new_mask_key()
+        return _head_and_key(first, 0x80 | size, key) + self._mask(payload, key)
+
+    def parts(self, opcode: int, payload: bytes, compress: int | bool | None = None) -> tuple[bytes, bytes]:
+        """Give what `message` gives, as head and payload: for a long one, which to join would cost a copy."""
+        first, payload = self._prepared(opcode, payload, compress)
+        return frame_parts(opcode, payload, masked=self._masked, rsv1=first & 0x40 != 0)
+
+    def _prepared(self, opcode: int, payload: bytes, compress: int | bool | None) -> tuple[int, bytes]:
+        """Give the first byte of the frame of a whole message, and its payload, compressed."""
         if opcode not in (1, 2) or self._open:
             self._refuse(opcode)
         if type(payload) is not bytes:
@@ -60,13 +85,7 @@ class MessageWriter:
             bits = None if compress is None or compress is True else compress
             payload = self._compressor.compress(payload, True, bits)
             first |= 0x40
-        size = len(payload)
-        if size > 125:
-            return frame(first & 0x0F, payload, masked=self._masked, rsv1=first & 0x40 != 0)
-        if self._mask is None:
-            return _head(first, size) + payload
-        key = new_mask_key()
-        return _head_and_key(first, 0x80 | size, key) + self._mask(payload, key)
+        return first, payload
 
     def compresses(self, compress: int | bool | None) -> bool:
         """Tell whether `message` with this argument compresses."""
