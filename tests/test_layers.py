@@ -24,6 +24,7 @@ LAYERS = {
     "connection": 3,
     "client": 4,
     "server": 4,
+    "service": 5,
     "testing": 5,
     "check": 5,
     "scrape": 5,

@@ -216,6 +216,23 @@ def test_what_a_client_sends_cannot_leave_its_line(log, value, shown):
     assert re.search("[\ud800-\udfff]", record.getMessage()) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ('a" 200 0 "b', r"a\" 200 0 \"b"),
+        ("a\\", r"a\\"),
+        (r"a\x0a", r"a\\x0a"),
+        ('"\n', r"\"\x0a"),
+    ],
+)
+def test_what_a_client_sends_cannot_end_a_value_in_quotes(log, value, shown):
+    request = make_mocked_request("GET", "/", {"Host": "x"}).clone(headers={"A": value})
+    plain = value.replace("\n", r"\x0a")
+    record = log('"%{A}i" %{A}i "\\" "%{A}i"', request)
+    assert record.getMessage() == f'"{shown}" {plain} "\\" "{shown}"', "the format is the user's and stays"
+    assert record.request_header == {"A": plain}
+
+
 # Errors, and who is asked
 
 

@@ -135,9 +135,9 @@ async def test_fields_and_files() -> None:
     assert field.file.read() == b"data"
     assert repr(field) == "<FileField 'f' '../x.txt' Text/Plain; charset=x>"
     assert await request.post() is form
-    request._release_files()
+    request._close_opened()
     assert field.file.closed
-    request._release_files()
+    request._close_opened()
 
 
 async def test_what_a_part_without_a_file_name_becomes() -> None:
@@ -166,7 +166,7 @@ async def test_transfer_codings() -> None:
     more = "\r\nContent-Transfer-Encoding: base64"
     request = posted(file_part(b"aGVs\r\nbG8=", more=more))
     assert (await request.post())["f"].file.read() == b"hello"  # type: ignore[union-attr] # it is a file
-    request._release_files()
+    request._close_opened()
     value = await posted(part('Content-Disposition: form-data; name="a"' + more, b"aGVsbG8=")).post()
     assert value["a"] == "hello"
 
@@ -174,7 +174,7 @@ async def test_transfer_codings() -> None:
 async def test_a_file_without_a_media_type() -> None:
     request = posted(file_part(b"x"))
     assert (await request.post())["f"].content_type == "application/octet-stream"  # type: ignore[union-attr] # a file
-    request._release_files()
+    request._close_opened()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ async def test_no_body_is_a_500(middle: bytes) -> None:
         request = posted(body)
         with contextlib.suppress(HTTPBadRequest, HTTPUnsupportedMediaType):
             await request.post()
-        request._release_files()
+        request._close_opened()
 
 
 async def test_too_many_parts() -> None:
@@ -281,7 +281,7 @@ async def test_files_of_any_size(size: int) -> None:
     assert field.file.tell() == 0
     assert field.file.read() == content
     assert (descriptors() > before) is (size > SPOOL_SIZE)
-    request._release_files()
+    request._close_opened()
     assert field.file.closed
     assert descriptors() == before
 
@@ -297,7 +297,7 @@ async def test_a_large_file_in_pieces() -> None:
         body.end()
     field = task.result()["f"]
     assert field.file.read() == content  # type: ignore[union-attr] # it is a file
-    request._release_files()
+    request._close_opened()
 
 
 async def test_the_disk_is_written_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +311,7 @@ async def test_the_disk_is_written_by_a_thread(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(form_module._Upload, "_store", store)
     request = posted(file_part(bytes(2 * SPOOL_SIZE)), client_max_size=0)
     await request.post()
-    request._release_files()
+    request._close_opened()
     assert writers
     assert threading.current_thread() not in writers
 
@@ -375,7 +375,7 @@ async def test_files_are_closed_when_the_handler_is_cancelled_while_the_thread_w
 
 
 async def test_a_request_without_a_form_has_nothing_to_close() -> None:
-    posted(b"")._release_files()
+    posted(b"")._close_opened()
 
 
 async def test_the_files_of_a_copy_are_closed_with_the_request() -> None:
@@ -385,5 +385,5 @@ async def test_the_files_of_a_copy_are_closed_with_the_request() -> None:
     form = await copy.post()
     assert descriptors() > before
     assert await request.post() is form
-    request._release_files()
+    request._close_opened()
     assert descriptors() == before

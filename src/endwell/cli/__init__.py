@@ -16,5 +16,7 @@ def main() -> None:
         raise SystemExit(2) from None
     del rich, typer  # it was only asked whether they are there
     from endwell.cli.get import app
+    from endwell.cli.serve import add_to
 
+    add_to(app)
     app(prog_name="endwell")

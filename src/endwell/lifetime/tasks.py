@@ -29,15 +29,22 @@ def spawn(
     origin: Origin,
     name: str | None = None,
     part_of_work: bool = False,
+    counts: bool = True,
 ) -> asyncio.Task[T]:
-    """Start a task that `owner` owns; one that is `part_of_work` in flight is not counted beside it in reports."""
+    """Start a task that `owner` owns.
+
+    One that is `part_of_work` in flight is not named beside it in reports. One that does not count is named when it was
+    cut short, and is no news when it has finished.
+    """
     task = owner.loop.create_task(coro, name=name)
-    own(owner, task, origin, part_of_work=part_of_work)
+    own(owner, task, origin, part_of_work=part_of_work, counts=counts)
     return task
 
 
-def own(owner: Owner, task: asyncio.Task[Any], origin: Origin, *, part_of_work: bool = False) -> None:
-    """Make `owner` the owner of a task that runs already."""
+def own(
+    owner: Owner, task: asyncio.Task[Any], origin: Origin, *, part_of_work: bool = False, counts: bool = True
+) -> None:
+    """Make `owner` the owner of a task that runs already; see `spawn`."""
     owner.tasks[task] = origin
     if part_of_work:
         owner.parts.add(task)
@@ -47,7 +54,7 @@ def own(owner: Owner, task: asyncio.Task[Any], origin: Origin, *, part_of_work: 
         if task in owner.tasks and not owner.loop.is_closed():
             owner.loop.call_soon(_forget_if_seen, owner, task)  # whoever awaits it sees the exception in this pass
         if owner.drain is not None:
-            owner.drain.task_ended(task, counts=task not in owner.parts)
+            owner.drain.task_ended(task, counts=counts and task not in owner.parts)
         owner.parts.discard(task)
 
     task.add_done_callback(ended)

@@ -74,7 +74,7 @@ class Application(AppState):
         middlewares: see `middleware`; the first one is the outermost.
         handler_args: arguments for the server, which a runner merges with its own.
         client_max_size: bytes of a request's body that `read`, `text`, `json` and `post` take; 0 for no limit.
-        client_max_fields: fields of a form that `post` takes; 0 for no limit.
+        client_max_fields: fields of a form that `post` takes, and parts of `multipart`; 0 for no limit.
         loop: *deprecated*, not used.
         debug: *deprecated*, not used.
 

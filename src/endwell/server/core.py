@@ -47,6 +47,8 @@ class ServerCore(Owner):
     Attributes:
         handle: gives the response to a request.
         make_request: makes the request of an exchange.
+        make_exchange: makes the exchange of a request.
+        serve: serves an exchange, from its beginning to its end.
         connections: those that are open.
         end_app: ends what is served; set while nobody else is going to do that.
         face: the runner, kept while it listens.
@@ -61,8 +63,8 @@ class ServerCore(Owner):
         "_told_full", "access_log", "auto_decompress", "connections", "debug", "decompress_limit", "decompress_ratio",
         "end_app", "face", "handle", "handler_cancellation", "handshakes", "has_prepare_hooks", "heads",
         "keepalive_requests", "known",
-        "leaving", "limits", "logger", "make_request", "max_connections", "name", "read_bufsize", "served", "starter",
-        "tcp_keepalive", "times", "watch",
+        "leaving", "limits", "logger", "make_exchange", "make_request", "max_connections", "name", "read_bufsize",
+        "serve", "served", "starter", "tcp_keepalive", "times", "watch",
     )  # fmt: skip
 
     kind = "server"
@@ -93,6 +95,8 @@ class ServerCore(Owner):
         self.name = name
         self.handle = handle
         self.make_request = make_request
+        self.make_exchange: Callable[..., Exchange] = Exchange
+        self.serve: Callable[[Any, Any], Coroutine[Any, Any, None]] = serve
         self.access_log = access_log
         self.logger = logger
         self.debug = debug
@@ -115,7 +119,7 @@ class ServerCore(Owner):
         self.watch: Deadlines[ServerConnection] = Deadlines(loop, max(GRANULARITY, self.times.granularity))
         self.connections: dict[ServerConnection, None] = {}
         self.handshakes: dict[Accepted, None] = {}
-        self.leaving: dict[ServerConnection, None] = {}
+        self.leaving: dict[Accepted, None] = {}
         self.served = 0
         self.starter = Starter(self)
         guard(self)
@@ -211,20 +215,21 @@ class ServerCore(Owner):
         if self.leaving:
             self.leaving.pop(connection, None)
 
-    def see_off(self, connection: ServerConnection) -> None:
+    def see_off(self, connection: Accepted) -> None:
         """See `Serving.see_off`."""
         if connection not in self.leaving and self.state is not State.CLOSED:
             self.leaving[connection] = None
-            spawn(self, _last_bytes(connection), origin=_HERE, name=f"the rest of an answer to {peer_of(connection)}")
+            name = f"the rest of an answer to {peer_of(connection)}"
+            spawn(self, _last_bytes(connection), origin=_HERE, name=name, counts=False)
 
     def begin(self, connection: ServerConnection, head: RequestHead, incoming: BodyStream | None, whole: bytes) -> None:
         """See `Serving.begin`."""
-        exchange = Exchange(self, connection, head, incoming, whole)
+        exchange = self.make_exchange(self, connection, head, incoming, whole)
         if connection.served >= self.keepalive_requests:
             exchange.keep_alive = False
         connection.exchange = exchange
         self.served += 1
-        task = self.starter.start(serve(self, exchange), _HERE)
+        task = self.starter.start(self.serve(self, exchange), _HERE)
         if task is not None:
             exchange.asker = task
             self.work[exchange] = None
@@ -277,7 +282,7 @@ class ServerCore(Owner):
             self.logger.error("The task %r, started at %s, failed", task.get_name(), origin, exc_info=error)
 
 
-async def _last_bytes(connection: ServerConnection) -> None:
+async def _last_bytes(connection: Accepted) -> None:
     """Return when the operating system has all that was sent on a connection, or the connection is gone.
 
     This looks again and again: no layer of TLS tells when the layer below it has sent everything.

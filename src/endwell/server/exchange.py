@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from endwell.connection.body import BodyStream
 from endwell.connection.serving import peer_of
 from endwell.connection.writer import BodyWriter
+from endwell.http.writer import AbstractStreamWriter
 from endwell.lifetime import NEVER, Origin, caller
 
 if TYPE_CHECKING:
     from endwell.connection.serving import ServerConnection
     from endwell.server.core import ServerCore
+    from endwell.server.response import StreamResponse
     from endwell.wire.http1.request_head import RequestHead
 
 __all__ = ("Exchange", "ResponseWriter")
@@ -41,10 +43,12 @@ class Exchange:
     due = NEVER
     origin: Origin | None = None
     began = 0.0
-    writer: ResponseWriter | None = None
+    writer: AbstractStreamWriter | None = None
+    response: StreamResponse | None = None
     _continued = False
     _until_close = False
     _left = False
+    _silent = False
     _leaving: asyncio.Future[None] | None = None
     _at_stop: dict[object, Callable[[], None]] | None = None
     _stopping = False
@@ -180,7 +184,7 @@ class Exchange:
 
     async def wait_for_disconnection(self) -> None:
         """See `RequestExchange.wait_for_disconnection`."""
-        if self._left:
+        if self._silent:
             return
         if self._leaving is None:
             self._leaving = self.owner.loop.create_future()
@@ -197,6 +201,7 @@ class Exchange:
         """See `ServedExchange.gone`."""
         if error is not None or self.connection.transport is None or self.connection.transport.is_closing():
             self._left = True
+        self._silent = True
         self.keep_alive = False
         if self._leaving is not None and not self._leaving.done():
             self._leaving.set_result(None)

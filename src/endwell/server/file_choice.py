@@ -63,6 +63,11 @@ class Found:
         """The opaque value of a strong entity tag: it changes whenever the file is written."""
         return f"{self.modified:x}-{self.size:x}"
 
+    @property
+    def closed(self) -> bool:
+        """Whether there was an open file, which is closed."""
+        return self.file is not None and self.file.closed
+
     def close(self) -> None:
         """Close the file. Idempotent."""
         if self.file is not None:

@@ -62,6 +62,8 @@ class FileResponse(StreamResponse):
 
     _root: str | None = None
     """The directory the file must lie in, links followed; see `file_choice.root_of`."""
+    _found: Found | None = None
+    """What `_look` has found, for `prepare`."""
     _first: int = 0
     _count: int = 0
     _data: bytes | None = None
@@ -95,11 +97,24 @@ class FileResponse(StreamResponse):
         """
         return await super().prepare(request)
 
+    async def _look(self, request: BaseRequest) -> int:
+        """Find the file now, so that the handler can say that there is none; `prepare` will send what was found.
+
+        Returns 200, or 403 or 404 when there is nothing. What is open is closed at the end of the request, also when
+        another response is sent than this one.
+        """
+        found = self._found = await open_in_thread(self._finder(request))
+        if found.file is not None:
+            request._close_at_end(found)
+        return found.status
+
     async def _start(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        found = await open_in_thread(self._finder(request))
+        found, self._found = self._found, None
+        # A middleware may have said meanwhile that the file is coded itself, or have kept the response for later.
+        if found is None or found.closed or (found.coding is not None and hdrs.CONTENT_ENCODING in self.headers):
+            found = await open_in_thread(self._finder(request))
         try:
             self._describe(request, found)
-            request._exchange.status = self._status
             if not self._chunked:
                 self.headers[hdrs.CONTENT_LENGTH] = str(self._count)
             writer = await super()._start(request)

@@ -241,7 +241,7 @@ async def _pour(part: BodyPartReader, into: CollectingWriter | _Upload) -> None:
 
 
 def multipart_reader(request: BaseRequest) -> MultipartReader:
-    """Make the reader of the parts.
+    """Make the reader of the parts, of `client_max_fields` at most; in a body within the body as many again.
 
     Raises:
         BadBodyError: `Content-Type` does not say that there are parts, or has no good boundary.
@@ -253,6 +253,7 @@ def multipart_reader(request: BaseRequest) -> MultipartReader:
             request.content,
             client_max_size=request.client_max_size or _UNLIMITED,
             max_size_error_cls=HTTPRequestEntityTooLarge,
+            max_parts=request.client_max_fields or _UNLIMITED,
         )
     except MultipartError as error:
         raise BadBodyError(text=f"The body cannot be read: {error}") from error

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from endwell.connection.serving import peer_of
 from endwell.http.codings import CodingError, DecodedTooLargeError
-from endwell.http.multipart.errors import MultipartError, PartCharsetError, PartCodingError, PartTooLargeError
+from endwell.http.multipart.errors import (
+    MultipartError,
+    PartCharsetError,
+    PartCodingError,
+    PartTooLargeError,
+    TooManyPartsError,
+)
 from endwell.server.errors import (
     HTTPException,
     HTTPGatewayTimeout,
@@ -22,20 +28,25 @@ from endwell.server.errors import (
     PayloadAccessError,
     RequestPayloadError,
 )
+from endwell.server.request import BaseRequest
 from endwell.server.response import StreamResponse
 from endwell.server.response_head import date_and_server, reason_of, status_line
 from endwell.server.whole import Response
 from endwell.wire.http1 import ProtocolError, TruncatedError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from endwell.connection.serving import ServerConnection
     from endwell.server.core import ServerCore
     from endwell.server.exchange import Exchange
-    from endwell.server.request import BaseRequest
 
 __all__ = ("refusal", "serve")
 
 _REFUSED_BODY: Final = "text/plain; charset=utf-8"
+
+_LEFT: Final = 499
+"""What the access log says of a request whose client left before its answer began; nginx's number."""
 
 
 async def serve(core: ServerCore, exchange: Exchange) -> None:
@@ -43,11 +54,16 @@ async def serve(core: ServerCore, exchange: Exchange) -> None:
     access_log = core.access_log
     if access_log is not None:
         exchange.began = core.loop.time()
-    request = core.make_request(exchange)
     response: StreamResponse | None = None
+    handle = core.handle
+    try:
+        request = core.make_request(exchange)
+    except Exception as error:  # noqa: BLE001 - a request of the user's own
+        request = BaseRequest(exchange)
+        handle = _failing(error)
     try:
         try:
-            response = await core.handle(request)
+            response = await handle(request)
             if exchange.incoming is not None:
                 exchange.settle()
             data = response._whole(request) if response.__class__ is Response and not core.has_prepare_hooks else None
@@ -63,8 +79,8 @@ async def serve(core: ServerCore, exchange: Exchange) -> None:
         except (KeyboardInterrupt, SystemExit) as leaving:
             response = _leave_program(core, exchange, request, leaving)
     finally:
-        if request._form is not None:
-            request._release_files()
+        if request._opened is not None:
+            request._close_opened()
         incoming = exchange.incoming
         if incoming is not None and not incoming.ended:
             message = "The request is over: its body can be read only while its handler runs"
@@ -74,8 +90,17 @@ async def serve(core: ServerCore, exchange: Exchange) -> None:
         connection = exchange.connection
         if connection.exchange is exchange:
             connection.over(reusable=exchange.complete and exchange.keep_alive)
-        if access_log is not None and response is not None:
+        if access_log is not None:
             _log_access(core, exchange, request, response)
+
+
+def _failing(error: Exception) -> Callable[[BaseRequest], Awaitable[StreamResponse]]:
+    """Give a handler that raises this error."""
+
+    def fail(_request: BaseRequest) -> Awaitable[StreamResponse]:
+        raise error
+
+    return fail
 
 
 async def _send(exchange: Exchange, request: BaseRequest, response: StreamResponse) -> None:
@@ -123,19 +148,18 @@ async def _answer(
     try:
         await _send(exchange, request, response)
     except Exception as second:
-        if not _is_farewell(exchange, second):
-            core.logger.exception("Error while %s was being answered", exchange.describe())
-        if not exchange.started and isinstance(error, HTTPException):
-            plain = HTTPInternalServerError()
-            exchange.keep_alive = False
-            data = plain._whole(request)
-            assert data is not None
-            exchange.status = plain.status
-            exchange.send(data)
-            return plain
-        if not isinstance(second, ConnectionError):
+        exchange.keep_alive = False
+        if _is_farewell(exchange, second):
+            return None
+        core.logger.exception("Error while %s was being answered", exchange.describe())
+        if exchange.started:
             exchange.cut()
-        return None
+            return None
+        response = HTTPInternalServerError()  # which no signal gets to see: one of them may have failed
+        data = response._whole(request)
+        assert data is not None  # it is a small one
+        exchange.status = response.status
+        exchange.send(data)
     return response
 
 
@@ -156,7 +180,7 @@ def _response_to(core: ServerCore, exchange: Exchange, error: Exception) -> Stre
             status = cause.status
         elif isinstance(cause, (PartCharsetError, PartCodingError)):
             status = 415
-        elif isinstance(cause, (PartTooLargeError, DecodedTooLargeError)):
+        elif isinstance(cause, (PartTooLargeError, TooManyPartsError, DecodedTooLargeError)):
             status = 413
         core.logger.warning("%d for %s: its body is broken (%s)", status, exchange.describe(), type(cause).__name__)
         return Response(status=status, text=f"{status}: {reason_of(status)} (the body is broken)")
@@ -177,7 +201,7 @@ def _error_page(core: ServerCore, error: Exception) -> Response:
         return HTTPInternalServerError(
             text="500 Internal Server Error\n\nServer got itself in trouble", content_type="text/plain"
         )
-    text = html.escape("".join(traceback.format_exception(error)))
+    text = html.escape("".join(traceback.format_exception(error))).encode("utf-8", "backslashreplace").decode()
     body = (
         f"<html><head><title>500 Internal Server Error</title></head><body><h1>500</h1><pre>{text}</pre></body></html>"
     )
@@ -203,6 +227,7 @@ async def _cancelled(
         data = response._whole(request)
         if data is not None:
             exchange.status = response.status
+            exchange.response = response
             exchange.send(data)
     if ours:
         raise cancelled
@@ -230,10 +255,18 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def _log_access(core: ServerCore, exchange: Exchange, request: BaseRequest, response: StreamResponse) -> None:
+def _log_access(core: ServerCore, exchange: Exchange, request: BaseRequest, response: StreamResponse | None) -> None:
+    """Have the end of a request noted, with the response that was begun, also when another one was meant."""
     assert core.access_log is not None
+    shown = exchange.response or response
+    if not exchange.started:
+        shown = Response(status=_LEFT)
+    elif shown is None:
+        shown = Response(status=exchange.status)
+    elif not exchange.complete:
+        shown._cut()
     try:
-        core.access_log.log(request, response, core.loop.time() - exchange.began)
+        core.access_log.log(request, shown, core.loop.time() - exchange.began)
     except Exception:
         core.logger.exception("The access log failed for %s", exchange.describe())
 

@@ -24,6 +24,7 @@ from endwell.server.appkey import NotAppKeyWarning, RequestKey
 from endwell.server.request_target import RequestTarget
 
 if TYPE_CHECKING:
+    from endwell.connection.open_file import Closable
     from endwell.http.multipart import MultipartReader
     from endwell.http.writer import AbstractStreamWriter
     from endwell.server.application import Application
@@ -53,7 +54,7 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
     Args:
         exchange: what the request is part of.
         client_max_size: bytes of the decoded body that `read`, `text`, `json` and `post` take, 0 for no limit.
-        client_max_fields: fields that `post` takes, 0 for no limit.
+        client_max_fields: fields that `post` takes, and parts of `multipart`, 0 for no limit.
         scheme: instead of what the connection says.
         host: instead of what the target or the field `Host` says.
         remote: instead of the address of the peer.
@@ -74,6 +75,7 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
     _body: bytes | None = None
     _pieces: bytearray | None = None
     _form: Form | None = None
+    _opened: list[Closable] | None = None
     _cloned_from: BaseRequest | None = None
 
     def __init__(
@@ -282,7 +284,7 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
 
     @property
     def client_max_fields(self) -> int:
-        """Fields of a form, 0 for no limit."""
+        """Fields of a form, and parts of a multipart body, 0 for no limit."""
         return self._client_max_fields
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -297,7 +299,7 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
         return self._exchange.create_task(coro, name=name)
 
     async def wait_for_disconnection(self) -> None:
-        """Return when the client has gone. Cancelling it changes nothing."""
+        """Return when the client has gone, or will send no more: it looks the same. Cancelling it changes nothing."""
         await self._exchange.wait_for_disconnection()
 
     # The body
@@ -384,6 +386,9 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
     async def multipart(self) -> MultipartReader:
         """Give a reader of the parts of a multipart body, one after another; `post` reads whole forms.
 
+        The reader takes `client_max_fields` parts, and `client_max_size` bytes of a part that is read as a whole.
+        Beyond, it raises `TooManyPartsError` and `HTTPRequestEntityTooLarge`: both are answered with 413.
+
         Raises:
             HTTPBadRequest: `Content-Type` is not multipart, or has no good boundary (400); it is a ValueError too.
 
@@ -409,8 +414,9 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
             from endwell.server.form import read_form
 
             self._form = form = await read_form(self)
+            self._close_at_end(form)
             origin = self._cloned_from
-            while origin is not None:  # the server knows the first one only, and closes the files of that
+            while origin is not None:
                 origin._form = form
                 origin = origin._cloned_from
         return self._form.fields
@@ -423,10 +429,19 @@ class BaseRequest(RequestTarget, MutableMapping[_Key, Any]):
 
     # What the server calls
 
-    def _release_files(self) -> None:
-        """Close the files of a form, at the end of the request."""
-        if self._form is not None:
-            self._form.close()
+    def _close_at_end(self, opened: Closable) -> None:
+        """Have something closed at the end of the request, whatever becomes of it until then."""
+        origin: BaseRequest = self
+        while origin._cloned_from is not None:  # the server knows the first one only
+            origin = origin._cloned_from
+        if origin._opened is None:
+            origin._opened = []
+        origin._opened.append(opened)
+
+    def _close_opened(self) -> None:
+        """Close what was opened for the request, at its end."""
+        for opened in self._opened or ():
+            opened.close()
 
     @property
     def _has_prepare_hooks(self) -> bool:

@@ -33,6 +33,7 @@ from endwell.server.response_head import (
     reason_of,
     render_head,
 )
+from endwell.server.seams import check_not_begun
 
 if TYPE_CHECKING:
     from endwell.server.request import BaseRequest
@@ -228,7 +229,7 @@ class StreamResponse(ResponseCookies, ResponseFields, MutableMapping[str | Respo
 
     @property
     def body_length(self) -> int:
-        """Bytes that were sent, head and framing included, once the response has ended; 0 before."""
+        """Bytes that were sent, head and framing included, once the response has ended or was cut off; 0 before."""
         return self._body_length
 
     @property
@@ -246,7 +247,7 @@ class StreamResponse(ResponseCookies, ResponseFields, MutableMapping[str | Respo
         Raises:
             ValueError: a field, the content type or a cookie has CR, LF or NUL, or cannot be a field at all.
             TypeError: the value of a field is no string.
-            RuntimeError: the response was sent for another request.
+            RuntimeError: the response was sent for another request, or another one was begun for this request.
             ConnectionResetError: the client has gone.
 
         """
@@ -263,6 +264,7 @@ class StreamResponse(ResponseCookies, ResponseFields, MutableMapping[str | Respo
 
     async def _start(self, request: BaseRequest) -> AbstractStreamWriter | None:
         exchange = request._exchange
+        check_not_begun(exchange)
         self._request = request
         self._exchange = exchange
         fields = self.headers
@@ -287,7 +289,9 @@ class StreamResponse(ResponseCookies, ResponseFields, MutableMapping[str | Respo
                 exchange.keep_alive = False
             self._spent = True
             sent = render_head(self._status, self._reason, head.minor, fields, self._cookie_lines())
+            check_not_begun(exchange)  # again: there were signals, and threads that compress
             self._head_made = True
+            exchange.status = self._status
             self._open(exchange, sent, framing)
         finally:
             if not self._head_made:
@@ -301,6 +305,7 @@ class StreamResponse(ResponseCookies, ResponseFields, MutableMapping[str | Respo
     def _open(self, exchange: RequestExchange, head: bytes, framing: Framing) -> None:
         """Send the head."""
         self._writer = writer = exchange.begin(head, framing.length, chunked=framing.chunked)
+        exchange.response = self
         # Some writers count the head, some don't.
         self._head_size = 0 if writer.output_size else len(head)
         if self._coding is not None and not self._bodiless:
@@ -433,6 +438,11 @@ class StreamResponse(ResponseCookies, ResponseFields, MutableMapping[str | Respo
         self._body_length = sent
         self._ended = True
         self._request = self._exchange = self._writer = None
+
+    def _cut(self) -> None:
+        """Note that no more of the response is going to be sent, though it has not ended."""
+        if self._writer is not None:
+            self._body_length = self._head_size + self._writer.output_size
 
     # What is kept with it
 

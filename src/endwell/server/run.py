@@ -1,88 +1,30 @@
 """`run_app`: one program that is one server, from its start to its end in order (closing.md C13).
 
-The first SIGINT or SIGTERM ends the server in order. The second cuts short what it waits for; everything is still
-cleaned up. The third ends the process.
+What the signals mean, and how the loop is run and ended, is in `ending`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any
 
 from endwell.http.typedefs import PathLike
 from endwell.lifetime import CloseReport
-from endwell.lifetime.tasks import start
 from endwell.server.access_log import AbstractAccessLogger, AccessLogger
 from endwell.server.application import Application
 from endwell.server.core import access_logger
-from endwell.server.runner import AppRunner, GracefulExit
+from endwell.server.ending import Ending, end_loop, run, serve
+from endwell.server.runner import AppRunner, BaseRunner
 from endwell.server.sites import BaseSite, SockSite, TCPSite, UnixSite
 
 __all__ = ("run_app",)
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-class _Ending:
-    """Counts the signals, and says what each of them means."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.asked: asyncio.Future[None] = loop.create_future()
-        self.runner: AppRunner | None = None
-        self.starting: asyncio.Task[Any] | None = None
-        self.count = 0
-        self.listening = False
-
-    def ask(self) -> None:
-        """Take a signal."""
-        self.count += 1
-        if self.count == 1:
-            self.begin()
-            return
-        if self.runner is not None:
-            self.runner._hasten()
-        self.deaf()
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)  # the third ends the process, also one that never comes to its loop
-
-    def begin(self) -> None:
-        """Have the server end in order; a start under way is broken off."""
-        if not self.asked.done():
-            self.asked.set_result(None)
-            if self.starting is not None:
-                self.starting.cancel("the program is told to end")
-
-    def listen(self) -> None:
-        """Take the signals of the process."""
-        self.listening = True
-        for number in _SIGNALS:
-            try:
-                self.loop.add_signal_handler(number, self.ask)
-            except NotImplementedError:  # Windows
-                signal.signal(number, lambda number, _: self.loop.call_soon_threadsafe(self.ask))
-
-    def deaf(self) -> None:
-        """Leave the signals to the process."""
-        if self.listening:
-            self.listening = False
-            for number in _SIGNALS:
-                with contextlib.suppress(NotImplementedError, RuntimeError):
-                    self.loop.remove_signal_handler(number)
-
-    def over(self) -> None:
-        """Leave the signals as they were found."""
-        self.deaf()
-        if self.count > 1:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_app(  # long: its arguments, one line each
@@ -152,17 +94,17 @@ def run_app(  # long: its arguments, one line each
         access_log=access_log,
         handler_cancellation=handler_cancellation,
     )
-    ending = _Ending(loop)
+    ending = Ending(loop)
     report: CloseReport | None = None
     try:
         asyncio.set_event_loop(loop)
         if handle_signals:
             ending.listen()
-        _run(loop, ending, _serve(app, places, ending, settings, print))
+        run(ending, serve(ending, _make_runner(app, settings), places.sites, partial(_tell, print)))
         report = ending.runner._report if ending.runner is not None else None
     finally:
         ending.over()
-        _end_loop(loop)
+        end_loop(loop)
         asyncio.set_event_loop(None)
     if report is not None and report.aborted:
         sys.exit(1)
@@ -194,7 +136,7 @@ class _Places:
         self.backlog = backlog
         self.reuse = {"reuse_address": reuse_address, "reuse_port": reuse_port}
 
-    def sites(self, runner: AppRunner) -> list[BaseSite]:
+    def sites(self, runner: BaseRunner) -> list[BaseSite]:
         """Make the sites, not yet started."""
         tls, backlog = self.tls, self.backlog
         sites: list[BaseSite] = [
@@ -205,74 +147,11 @@ class _Places:
         return sites
 
 
-async def _serve(
-    app: Application | Awaitable[Application],
-    places: _Places,
-    ending: _Ending,
-    settings: dict[str, Any],
-    tell: Callable[..., None] | None,
-) -> None:
-    """Serve until told to end."""
-    ending.starting = asyncio.current_task()
-    try:
-        if not isinstance(app, Application):
-            app = await app
-        runner = ending.runner = AppRunner(app, **settings)
-        await runner.setup()
-        for site in places.sites(runner):
-            await site.start()
-        ending.starting = None
-        if tell is not None and not ending.asked.done():
-            names = ", ".join(sorted(str(site.name) for site in runner.sites))
-            tell(f"======== Running on {names} ========\n(Press CTRL+C to quit)")
-        await asyncio.wait([ending.asked])
-    finally:
-        ending.starting = None
-        if ending.runner is not None:
-            await ending.runner.cleanup()
+async def _make_runner(app: Application | Awaitable[Application], settings: dict[str, Any]) -> AppRunner:
+    return AppRunner(app if isinstance(app, Application) else await app, **settings)
 
 
-def _run(loop: asyncio.AbstractEventLoop, ending: _Ending, coro: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, also when something raises `GracefulExit` or the user presses Ctrl-C meanwhile."""
-    task = start(loop, coro, "endwell: run_app")
-    while True:
-        try:
-            loop.run_until_complete(task)
-        except (GracefulExit, KeyboardInterrupt) as error:
-            if task.done():
-                if not task.cancelled():
-                    task.exception()  # it is seen
-                return
-            if isinstance(error, GracefulExit):
-                ending.begin()
-            elif ending.count < 2:
-                ending.ask()
-            else:
-                raise
-        except asyncio.CancelledError:
-            if not ending.asked.done():
-                raise
-            return
-        else:
-            return
-
-
-def _end_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what still runs, and close the loop, as `asyncio.run` does."""
-    try:
-        tasks = [task for task in asyncio.all_tasks(loop) if not task.done()]
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(_gather(tasks))
-        for task in tasks:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                context = {"message": "unhandled exception during run_app() shutdown", "exception": error, "task": task}
-                loop.call_exception_handler(context)
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        loop.close()
-
-
-async def _gather(tasks: list[asyncio.Task[Any]]) -> None:
-    await asyncio.gather(*tasks, return_exceptions=True)
+def _tell(tell: Callable[..., None] | None, runner: BaseRunner) -> None:
+    if tell is not None:
+        names = ", ".join(sorted(str(site.name) for site in runner.sites))
+        tell(f"======== Running on {names} ========\n(Press CTRL+C to quit)")

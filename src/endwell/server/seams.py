@@ -13,9 +13,10 @@ from endwell.http.writer import AbstractStreamWriter
 
 if TYPE_CHECKING:
     from endwell.connection.body import BodyStream
+    from endwell.server.response import StreamResponse
     from endwell.wire.http1.request_head import RequestHead
 
-__all__ = ("RequestExchange",)
+__all__ = ("RequestExchange", "check_not_begun")
 
 _T = TypeVar("_T")
 
@@ -30,6 +31,7 @@ class RequestExchange(Protocol):
             ``Connection: close``. May be set to False, never back.
         started: the head of the final response was handed to the transport.
         status: of the final response, 0 before.
+        response: the final response, from its head on, when its body is written piece by piece.
         writer: of the body of the response, None before `begin`.
         transport: below, None when the connection is gone.
         protocol: the connection, None for a request without one.
@@ -41,6 +43,7 @@ class RequestExchange(Protocol):
     keep_alive: bool
     started: bool
     status: int
+    response: StreamResponse | None
     writer: AbstractStreamWriter | None
 
     @property
@@ -99,3 +102,15 @@ class RequestExchange(Protocol):
 
     async def wait_for_disconnection(self) -> None:
         """Return when the client has gone."""
+
+
+def check_not_begun(exchange: RequestExchange) -> None:
+    """Refuse to send a second head, in the midst of a body: it would be read as part of that, or as the next response.
+
+    Raises:
+        RuntimeError: a response was begun for this request.
+
+    """
+    if exchange.started:
+        message = "Another response was begun for this request already, and a request has one: return that"
+        raise RuntimeError(message)

@@ -1,8 +1,9 @@
 """`StaticResource`: the files of a directory below a prefix (RFC 9110 section 15). Made by `UrlDispatcher.add_static`.
 
 The name that a URL gives is taken apart as text first: it may not be absolute, hold a NUL, or lead out of the root by
-``..``. What it leads to is found and opened by the `FileResponse` that the handler returns, in its one trip to a
-thread, and there, once it is open, it must lie in the root, all symbolic links followed (`file_choice`).
+``..``. What it leads to is found and opened by the `FileResponse` that the handler returns, in one trip to a thread,
+and there, once it is open, it must lie in the root, all symbolic links followed (`file_choice`). When there is nothing
+to be had, that is raised, and so a middleware can make a page of it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from yarl import URL
 from endwell.connection.open_file import OpenFile
 from endwell.http import hdrs
 from endwell.http.typedefs import PathLike
-from endwell.server.errors import HTTPNotFound
+from endwell.server.errors import HTTPForbidden, HTTPNotFound
 from endwell.server.file_choice import find_file, is_inside, root_of
 from endwell.server.file_response import CHUNK_SIZE, FileResponse, check_chunk_size
 from endwell.server.router.matches import UrlMappingMatchInfo
@@ -44,8 +45,8 @@ _VERSIONS_MAX: Final = 1024
 class StaticResource(PrefixResource):
     """The files of a directory, for GET and HEAD. The part of the path behind the prefix is the variable ``filename``.
 
-    A file is answered with a `FileResponse`, 404 when there is none, 403 when it may not be read. Hidden files are
-    files like others.
+    A file is answered with a `FileResponse`; `HTTPNotFound` is raised when there is none, `HTTPForbidden` when it may
+    not be read. Hidden files are files like others.
 
     Args:
         prefix: of the paths, such as ``/static``.
@@ -153,6 +154,9 @@ class StaticResource(PrefixResource):
                 return Response(text=page, content_type="text/html")
         response = FileResponse(path, self._chunk_size)
         response._root = self._bounds
+        status = await response._look(request)
+        if status != 200:  # raised, so that middlewares see it which make pages for errors
+            raise HTTPForbidden if status == 403 else HTTPNotFound
         return response
 
     def _locate(self, name: str) -> str | None:

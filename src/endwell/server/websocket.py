@@ -23,6 +23,7 @@ from multidict import CIMultiDict
 from endwell.connection.messages import Messages
 from endwell.http.typedefs import Byteish
 from endwell.http.writer import AbstractStreamWriter
+from endwell.lifetime import State
 from endwell.server.errors import HTTPBadRequest, HTTPException, HTTPMethodNotAllowed, HTTPUpgradeRequired
 from endwell.server.response import StreamResponse
 from endwell.server.response_head import render_head
@@ -192,6 +193,8 @@ class WebSocketResponse(Messages, StreamResponse):
         )
         connection.resume_reading()
         self._ws.take_over(rest, given.writer_limit)
+        if connection.owner is None or connection.owner.state is not State.OPEN:
+            self._ws.go_away()  # the server had begun to stop before
 
     def _agree(self, request: BaseRequest) -> Agreement:
         exchange = request._exchange

@@ -24,6 +24,7 @@ from endwell.http.typedefs import Byteish, JSONBytesEncoder, JSONEncoder, LooseH
 from endwell.server.response import StreamResponse
 from endwell.server.response_framing import Framing, frame, is_bodiless, say_connection
 from endwell.server.response_head import date_and_server, render_head
+from endwell.server.seams import check_not_begun
 
 if TYPE_CHECKING:
     from endwell.server.request import BaseRequest
@@ -422,6 +423,7 @@ class Response(StreamResponse):
     def _send_held(self, head: bytes, body: bytes | bytearray) -> None:
         exchange = self._exchange
         assert exchange is not None  # it is there from prepare() to the end
+        check_not_begun(exchange)
         self._held = None
         data = head if self._bodiless else head + body
         exchange.send(data)

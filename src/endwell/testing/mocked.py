@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from unittest.mock import AsyncMock
 
     from endwell.server.application import Application
+    from endwell.server.response import StreamResponse
 
 __all__ = ("MockedExchange", "make_mocked_coro", "make_mocked_request")
 
@@ -94,6 +95,7 @@ class MockedExchange:
         self.keep_alive = head.keep_alive
         self.started = False
         self.status = 0
+        self.response: StreamResponse | None = None
         self.sent = bytearray()
         self.continued = False
         self.stream = Stream(cast("Resource", None), cast("asyncio.AbstractEventLoop", loop))

@@ -7,7 +7,7 @@ from endwell.http.disposition import (
     parse_content_disposition,
 )
 
-from .errors import MultipartError, PartCharsetError, PartCodingError, PartTooLargeError
+from .errors import MultipartError, PartCharsetError, PartCodingError, PartTooLargeError, TooManyPartsError
 from .part import BodyPartReader, BodyPartReaderPayload
 from .reader import MultipartReader, MultipartResponseWrapper
 from .source import BodySource
@@ -26,6 +26,7 @@ __all__ = (
     "PartCharsetError",
     "PartCodingError",
     "PartTooLargeError",
+    "TooManyPartsError",
     "content_disposition_filename",
     "parse_content_disposition",
 )

@@ -5,11 +5,12 @@
         PartCodingError (also RuntimeError)      a content or transfer coding that nobody knows here
         PartCharsetError (also LookupError)      a charset that nobody knows here
         PartTooLargeError                        a part larger than its reader may take
+        TooManyPartsError                        more parts than the reader may take
 
 aiohttp raises RuntimeError and LookupError for the first two, hence the second bases.
 """
 
-__all__ = ("MultipartError", "PartCharsetError", "PartCodingError", "PartTooLargeError")
+__all__ = ("MultipartError", "PartCharsetError", "PartCodingError", "PartTooLargeError", "TooManyPartsError")
 
 
 class MultipartError(ValueError):
@@ -26,3 +27,7 @@ class PartCharsetError(MultipartError, LookupError):
 
 class PartTooLargeError(MultipartError):
     """A part is larger than its reader may take."""
+
+
+class TooManyPartsError(MultipartError):
+    """A body has more parts than its reader may take."""

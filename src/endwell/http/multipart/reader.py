@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from endwell.http import hdrs
 from endwell.http.mediatype import parse_mimetype
 
-from .errors import MultipartError
+from .errors import MultipartError, TooManyPartsError
 from .part import BodyPartReader
 from .scanner import MAX_FIELD_SIZE, MAX_FIELDS, Scanner
 from .source import BodySource, PartSource
@@ -170,7 +170,8 @@ class MultipartReader:
         self._parts += 1
         if self._parts > self._max_parts:
             self._at_eof = True
-            raise MultipartError(f"a multipart body has more than {self._max_parts} parts; set max_parts to allow more")
+            message = f"a multipart body has more than {self._max_parts} parts; set max_parts to allow more"
+            raise TooManyPartsError(message)
         return self._make_part(headers)
 
     def _make_part(self, headers: "CIMultiDictProxy[str]") -> "MultipartReader | BodyPartReader":
