@@ -2,13 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench bench-clients bench-servers bench-short clean
+.PHONY: demo test conformance lint bench bench-clients bench-servers bench-websockets bench-asgi bench-short clean
 
 demo: $(BIN)/installed
 	$(BIN)/python examples/demo.py
 
 test: $(BIN)/installed-test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+# Every case of the Autobahn suite, the long ones too: about ten minutes.
+conformance: $(BIN)/installed-test
+	ENDWELL_CONFORMANCE="1 2 3 4 5 6 7 9 10 12 13" ENDWELL_CONFORMANCE_SECONDS=1500 ENDWELL_TEST_HANG=1600 \
+		$(BIN)/python -m pytest -q tests/conformance
 
 lint: $(BIN)/installed-test
 	$(BIN)/ruff check .
@@ -17,6 +22,8 @@ lint: $(BIN)/installed-test
 
 bench: bench-clients
 	$(MAKE) bench-servers
+	$(MAKE) bench-websockets
+	$(MAKE) bench-asgi
 
 bench-clients:
 	bench/setup.sh && bench/.venv/bin/python -m bench
@@ -24,9 +31,17 @@ bench-clients:
 bench-servers:
 	bench/setup.sh servers && bench/servers/.venv/bin/python -m bench --servers
 
+bench-websockets:
+	bench/setup.sh servers && bench/servers/.venv/bin/python -m bench --websockets
+
+bench-asgi:
+	bench/setup.sh servers && bench/servers/.venv/bin/python -m bench --asgi
+
 bench-short:
 	bench/setup.sh && bench/.venv/bin/python -m bench --short
 	bench/setup.sh servers && bench/servers/.venv/bin/python -m bench --servers --short
+	bench/servers/.venv/bin/python -m bench --websockets --short
+	bench/servers/.venv/bin/python -m bench --asgi --short
 
 clean:
 	rm -rf .venv bench/.venv bench/servers/.venv build demo-out

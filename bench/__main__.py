@@ -17,28 +17,29 @@ from pathlib import Path
 from typing import Any
 
 from . import ab, output
+from .asgi.suite import ASGI
 from .client_suite import CLIENTS
 from .rows import SUBJECT
 from .runner import run_rounds
 from .servers.suite import SERVERS
 from .suite import Ready, Suite
+from .websocket.suite import WEBSOCKETS
+
+SUITES = {"clients": CLIENTS, "servers": SERVERS, "websockets": WEBSOCKETS, "asgi": ASGI}
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--servers", action="store_true", help="measure the servers instead of the clients")
+    parts = parser.add_mutually_exclusive_group()
+    parts.set_defaults(suite=CLIENTS)
+    for name, suite in SUITES.items():
+        parts.add_argument(f"--{name}", dest="suite", action="store_const", const=suite, help=f"measure {suite.title}")
     parser.add_argument("--rounds", type=int, help="how often each measurement is made (default 5, short 3 or 2)")
-    parser.add_argument(
-        "--peers",
-        "--clients",
-        help=f"comma-separated, of: {_names(CLIENTS.peers)}; with --servers: {_names(SERVERS.peers)}",
-    )
-    parser.add_argument(
-        "--workloads",
-        help=f"comma-separated, of: {_names(CLIENTS.workloads)}; with --servers: {_names(SERVERS.workloads)}",
-    )
+    for what in ("peers", "workloads"):
+        known = (f"with --{name}: {_names(getattr(suite, what))}" for name, suite in SUITES.items())
+        parser.add_argument(f"--{what}", help="comma-separated, of: " + "; ".join(known))
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of what is written (build/bench)")
-    parser.add_argument("--short", action="store_true", help="a minute: the main workloads and peers, few rounds")
+    parser.add_argument("--short", action="store_true", help="a minute or two: main workloads and peers, few rounds")
     parser.add_argument("--ab", type=Path, metavar="SOURCES", help="compare with the endwell in this folder instead")
     parser.add_argument("--report", type=Path, metavar="JSON", help="measure nothing, report on an earlier run's file")
     return parser.parse_args()
@@ -136,7 +137,7 @@ def main() -> int:
     arguments = parse_arguments()
     # So that the servers and their folders go when somebody ends this program.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    suite = SERVERS if arguments.servers else CLIENTS
+    suite: Suite = arguments.suite
     short = arguments.short
     if arguments.report:
         data = json.loads(arguments.report.read_text())

@@ -25,6 +25,7 @@ def _ready(short: bool) -> Iterator[Ready]:
 
 
 CLIENTS = Suite(
+    title="clients against nginx, as without this",
     peers=peers.BY_NAME,
     short_peers=peers.SHORT,
     workloads=workloads.BY_NAME,

@@ -9,14 +9,14 @@ from typing import Any
 
 from . import chart, report
 from .report import Line
-from .rows import BASE
+from .rows import SUBJECT
 from .suite import Suite
 
 
 def show(suite: Suite, data: dict[str, Any]) -> None:
     """Print the tables of a run."""
     facts, results, peers = data["environment"], data["results"], data["peers"]
-    lines = report.analyse(results, rows=suite.rows)
+    lines = report.analyse(results, SUBJECT, suite.base, suite.rows)
     print(
         f"{data['rounds']} rounds on {facts['cpus']} CPUs ({facts['processor']}), Python {facts['python']}, "
         f"{facts['other_side']}, {'pinned' if facts['pinned'] else 'not pinned'}, "
@@ -24,11 +24,11 @@ def show(suite: Suite, data: dict[str, Any]) -> None:
     )
     print(f"{suite.measured}\n")
     print(report.as_text(report.figures_table(lines, peers), left=(0, 1)))
-    if BASE in peers:
-        table = report.ratios_table(lines, peers)
+    if suite.base in peers:
+        table = report.ratios_table(lines, peers, suite.base)
         print("\n" + report.as_text(table, left=(0, len(table[0]) - 1)))
         print(f"\n{report.summary(lines)}")
-    information = report.analyse(results, rows=suite.information)
+    information = report.analyse(results, SUBJECT, suite.base, suite.information)
     if information:
         print("\nfor information\n" + report.as_text(report.figures_table(information, peers), left=(0, 1)))
     show_failures(results)
@@ -46,7 +46,7 @@ def write(suite: Suite, data: dict[str, Any], out: Path) -> None:
     results, table, picture = (
         out / f"{stem}.{kind}" for stem, kind in zip(suite.stems, ("json", "md", "svg"), strict=True)
     )
-    lines = report.analyse(data["results"], rows=suite.rows)
+    lines = report.analyse(data["results"], SUBJECT, suite.base, suite.rows)
     results.write_text(json.dumps(data, indent=1) + "\n")
     table.write_text(_tables(suite, data, lines))
     written = [results.name, table.name]
@@ -69,10 +69,10 @@ def _tables(suite: Suite, data: dict[str, Any], lines: Sequence[Line]) -> str:
         f"<!-- {suite.marker}:begin -->",
         f"{where}: {report.summary(lines)}.",
         f"![CPU time per request]({suite.picture})",
-        report.as_markdown(lines, peers),
+        report.as_markdown(lines, peers, suite.base),
         f"<!-- {suite.marker}:end -->",
     ]
-    information = report.analyse(data["results"], rows=suite.information)
+    information = report.analyse(data["results"], SUBJECT, suite.base, suite.information)
     if information:
-        parts.append(report.as_markdown(information, peers))
+        parts.append(report.as_markdown(information, peers, suite.base))
     return "\n\n".join(parts) + "\n"

@@ -95,6 +95,8 @@ def is_met(goal: Goal, value: float | None) -> bool | None:
         return None
     if goal.limit is not None:
         return value <= goal.limit
+    if goal.least is not None:
+        return value >= goal.least
     assert goal.factor is not None
     return value >= goal.factor
 
@@ -106,7 +108,7 @@ def verdict(goal: Goal, value: float | None) -> str:
         return f"{goal.text}: not measured"
     if met:
         return f"{goal.text}: met"
-    reached = f"{value:.1f}" if goal.limit is not None else f"{value:.2f}x"
+    reached = f"{value:.1f}" if goal.limit is not None else f"{value:.2f}{'x' if goal.least is None else ''}"
     return f"{goal.text}: missed ({reached})"
 
 
@@ -144,7 +146,7 @@ def as_text(table: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(lines: Sequence[Line], peers: Sequence[str]) -> str:
+def as_markdown(lines: Sequence[Line], peers: Sequence[str], base: str = BASE) -> str:
     """One table of figures, ratios in brackets, and goals if there are any, for the README."""
     has_goals = any(line.row.goals for line in lines)
     rows = [["", *peers], ["---", *["---:"] * len(peers)]]
@@ -154,7 +156,7 @@ def as_markdown(lines: Sequence[Line], peers: Sequence[str]) -> str:
             if peer not in line.figures:
                 cells.append("-")
                 continue
-            ratio = f" ({line.ratios[peer]:.2f}x)" if peer in line.ratios and peer != BASE else ""
+            ratio = f" ({line.ratios[peer]:.2f}x)" if peer in line.ratios and peer != base else ""
             cells.append(f"{line.figures[peer]:,.{line.row.digits}f}{ratio}")
         rows.append([f"{line.row.title}, {line.row.unit}", *cells])
     if has_goals:

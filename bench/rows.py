@@ -21,6 +21,8 @@ class Goal:
     """How many times better than the peer (1 is equal, more is better)."""
     limit: float | None = None
     """The most that the figure may be, in the row's unit."""
+    least: float | None = None
+    """The least that the figure may be, in the row's unit."""
     best_of: tuple[str, ...] = ()
     """Instead of one peer: the factor over whichever of these is the best. Not measured, if one of them was not."""
 
@@ -43,9 +45,9 @@ def times(factor: float, peer: str = BASE) -> Goal:
     return Goal(f"{factor:g}x" if peer == BASE else f"{factor:g}x {peer}", peer, factor)
 
 
-def cpu(title: str, workload: str, *goals: Goal) -> Row:
-    """A row of CPU microseconds for each request."""
-    return Row(title, workload, "cpu_us", "us", goals=goals)
+def cpu(title: str, workload: str, *goals: Goal, digits: int = 0) -> Row:
+    """A row of CPU microseconds for each request or message."""
+    return Row(title, workload, "cpu_us", "us", digits, goals=goals)
 
 
 ROWS = (

@@ -1,7 +1,7 @@
 """Runs the measurements: each in a fresh process, the clients in turns, the worker and the servers on different CPUs.
 
 A result is a plain dict that goes into the JSON file as it is: `round`, `peer`, `workload`, and either `figures` or
-`failed`. Used by `__main__.py` and `ab.py`.
+`failed`. Used by `__main__.py`, `client_suite.py` and `websocket/`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .server import Servers
 from .workloads import DOCUMENT, Workload
 
 HERE = Path(__file__).parent
+CHECKOUT = HERE.parent
 # No site: a `.pth` file of one peer must not run, or import anything, in the processes of the others.
 PYTHON = (sys.executable, "-I", "-S")
 LIMIT_SECONDS = 180
@@ -61,15 +62,24 @@ def run_rounds(
 
 def measure(peer: Peer, workload: Workload, servers: Servers, cpu: int | None) -> dict[str, Any]:
     """One measurement: `{"figures": ...}`, or `{"failed": why}`."""
+    if workload.kind in ("import", "first"):
+        return _attempt(lambda: _cold(peer, workload, servers, cpu))
+    return run_worker(HERE / "worker.py", _spec(peer, workload, servers), cpu)
+
+
+def run_worker(script: Path, spec: dict[str, Any], cpu: int | None) -> dict[str, Any]:
+    """Run a script that prints its figures and its errors on a CPU; what it says is the measurement."""
+    return _attempt(lambda: json.loads(_run([str(script), json.dumps(spec)], {}, cpu)))
+
+
+def _attempt(measurement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        if workload.kind in ("import", "first"):
-            return {"figures": _cold(peer, workload, servers, cpu)}
-        figures = json.loads(_run([str(HERE / "worker.py"), json.dumps(_spec(peer, workload, servers))], {}, cpu))
+        figures = measurement()
     except subprocess.CalledProcessError as error:
         return {"failed": _reason(error)}
     except subprocess.TimeoutExpired:
         return {"failed": f"not done after {LIMIT_SECONDS} s"}
-    if figures["errors"]:
+    if figures.get("errors"):
         return {"failed": f"{figures['errors']} errors, the first: {figures['first_error']}"}
     return {"figures": {name: value for name, value in figures.items() if name not in ("errors", "first_error")}}
 
@@ -83,7 +93,7 @@ def _spec(peer: Peer, workload: Workload, servers: Servers) -> dict[str, Any]:
         count = max(int(count * peer.share), 2 * workload.connections)
     path = f"{workload.path}/{workload.count}" if workload.kind == "idle" else workload.path
     return {
-        "paths": _paths(peer),
+        "paths": module_paths(peer),
         "adapter": peer.adapter,
         "module": peer.module,
         "kind": workload.kind,
@@ -103,11 +113,10 @@ def _spec(peer: Peer, workload: Workload, servers: Servers) -> dict[str, Any]:
     }
 
 
-def _paths(peer: Peer) -> list[str]:
+def module_paths(peer: Any) -> list[str]:
     """Where a worker finds modules: what was asked for, the checkout this file is in, the installed packages."""
-    checkout = HERE.parent
     purelib, platlib = sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
-    return list(dict.fromkeys([*peer.paths, str(checkout / "src"), str(checkout), purelib, platlib]))
+    return list(dict.fromkeys([*peer.paths, str(CHECKOUT / "src"), str(CHECKOUT), purelib, platlib]))
 
 
 def _cold(peer: Peer, workload: Workload, servers: Servers, cpu: int | None) -> dict[str, float]:
@@ -115,7 +124,7 @@ def _cold(peer: Peer, workload: Workload, servers: Servers, cpu: int | None) -> 
     arguments = [str(HERE / "cold.py"), workload.kind, peer.module]
     if workload.kind == "first":
         arguments += [peer.adapter, servers.url(workload.server, workload.host, workload.path)]
-    environment = {"BENCH_PATHS": os.pathsep.join(_paths(peer))}
+    environment = {"BENCH_PATHS": os.pathsep.join(module_paths(peer))}
     seconds = [float(_run(arguments, environment, cpu)) for _ in range(COLD_STARTS + 1)]
     return {"cpu_ms": statistics.median(seconds[1:]) * 1000}
 

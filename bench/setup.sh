@@ -5,8 +5,10 @@
 set -eu
 cd "$(dirname "$0")"
 checkout=$(dirname "$PWD")
+own=$checkout
 if [ "${1:-}" = servers ]; then
     cd servers
+    own="$checkout[cli]" # for endwell serve
 fi
 venv=.venv
 stamp=$venv/installed.txt
@@ -14,5 +16,5 @@ if [ -e "$stamp" ] && cmp -s requirements.txt "$stamp"; then
     exit 0
 fi
 "${PYTHON:-python3}" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt -e "$checkout"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt -e "$own"
 cp requirements.txt "$stamp"

@@ -1,6 +1,6 @@
-"""What each half of the benchmark, of the clients and of the servers, gives to the program that runs it.
+"""What each part of the benchmark gives to the program that runs it.
 
-Used by `__main__.py` and `output.py`; the halves are `client_suite.py` and `servers/suite.py`.
+Used by `__main__.py` and `output.py`; the parts are `client_suite.py` and the `suite.py` of each folder.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from .rows import Row
+from .rows import BASE, Row
 
 Measure = Callable[[Any, Any], dict[str, Any]]
 """Measures a peer at a workload: `{"figures": ...}`, or `{"failed": why}`."""
@@ -31,6 +31,7 @@ class Ready:
 class Suite:
     """What is compared, by what work, and how it is shown."""
 
+    title: str
     peers: Mapping[str, Any]
     """By name; each has `name`, `module`, `distributions`, `unsupported` and `paths`."""
     short_peers: Sequence[str]
@@ -56,3 +57,5 @@ class Suite:
     """Marks where the README has the table."""
     picture: str
     """Where the README has the chart from."""
+    base: str = BASE
+    """The peer that all others are held against."""

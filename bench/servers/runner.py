@@ -1,4 +1,7 @@
-"""One measurement of a server: in a fresh process on one CPU, under wrk on the other. Used by `suite.py`."""
+"""One measurement of a server: in a fresh process on one CPU, under wrk on the other.
+
+Used by `suite.py`, and by the benchmarks of WebSockets and of ASGI.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.processes import DidNotStart, free_ports, running
+from bench.runner import CHECKOUT
 
 from . import load, observe
 from .check import check
@@ -22,7 +26,6 @@ from .load import WrongAnswerError
 from .peers import Server
 from .workloads import Workload
 
-CHECKOUT = Path(__file__).parents[2]
 WARM_UP_SECONDS = 1
 # Time for a server to put away what it needed for the last answer.
 SETTLE_SECONDS = 0.3
@@ -42,24 +45,45 @@ class Place:
     server_cpu: int | None
     load_cpu: int | None
 
+    @property
+    def other_side(self) -> str:
+        """The program that makes the load, and its version."""
+        return f"wrk {load.version(self.wrk)}"
+
 
 def measure(server: Server, workload: Workload, place: Place) -> dict[str, Any]:
     """One measurement: `{"figures": ...}`, or `{"failed": why}`."""
+    return attempt(lambda: _serve(server, workload, place))
+
+
+def _serve(server: Server, workload: Workload, place: Place) -> dict[str, float]:
+    with serving(server, place.server_cpu, {FILE: str(place.file)}) as (process, port):
+        check(workload, port)
+        if workload.kind == "idle":
+            return _idle(process, workload, port)
+        return _load(process, workload, port, place)
+
+
+@contextlib.contextmanager
+def serving(server: Server, cpu: int | None, settings: Mapping[str, str] | None = None) -> Iterator[tuple[int, int]]:
+    """Let a server run on a CPU for the time of a `with` block: its process id and its port."""
     [port] = free_ports(1)
     command = [sys.executable, *server.command(port)]
     # No proxies, no settings of the user's.
     environment = {
         "PATH": os.environ.get("PATH", ""),
-        FILE: str(place.file),
         "PYTHONPATH": os.pathsep.join([*server.paths, str(CHECKOUT / "src")]),
         "PYTHONNOUSERSITE": "1",
+        **(settings or {}),
     }
+    with running(server.name, command, cpu, port, environment, CHECKOUT) as process:
+        yield process, port
+
+
+def attempt(measurement: Callable[[], dict[str, float]]) -> dict[str, Any]:
+    """The figures of a measurement, or why there are none."""
     try:
-        with running(server.name, command, place.server_cpu, port, environment, CHECKOUT) as process:
-            check(workload, port)
-            if workload.kind == "idle":
-                return {"figures": _idle(process, workload, port)}
-            return {"figures": _load(process, workload, port, place)}
+        return {"figures": measurement()}
     except DidNotStart as error:
         return {"failed": str(error).strip().rpartition("\n")[2]}
     except subprocess.TimeoutExpired:

@@ -24,18 +24,25 @@ DESCRIPTORS = 4096
 
 
 @contextlib.contextmanager
-def _ready(short: bool) -> Iterator[Ready]:
+def placed(short: bool) -> Iterator[Place]:
+    """What all measurements under wrk need: wrk, the file that is served, CPUs, descriptors."""
     wrk = load.find_wrk()
-    _allow_descriptors()
+    allow_descriptors()
     server_cpu, load_cpu = choose_cpus()
     with tempfile.TemporaryDirectory(prefix="endwell-bench-") as folder:
         file = Path(folder, FILE_NAME)
         file.write_bytes(FILE_BYTES)
-        place = Place(wrk, file, SHORT_SECONDS if short else SECONDS, server_cpu, load_cpu)
-        yield Ready(partial(measure, place=place), f"wrk {load.version(wrk)}", server_cpu is not None)
+        yield Place(wrk, file, SHORT_SECONDS if short else SECONDS, server_cpu, load_cpu)
 
 
-def _allow_descriptors() -> None:
+@contextlib.contextmanager
+def _ready(short: bool) -> Iterator[Ready]:
+    with placed(short) as place:
+        yield Ready(partial(measure, place=place), place.other_side, place.server_cpu is not None)
+
+
+def allow_descriptors() -> None:
+    """Let this process and those that it starts have as many sockets open as the idle connections need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:
         most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
@@ -43,6 +50,7 @@ def _allow_descriptors() -> None:
 
 
 SERVERS = Suite(
+    title="servers under wrk",
     peers=peers.BY_NAME,
     short_peers=peers.SHORT,
     workloads=workloads.BY_NAME,

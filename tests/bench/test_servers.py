@@ -1,4 +1,4 @@
-"""The servers' half of the benchmark: what is asked for, how answers are judged, goals. Nothing is measured here."""
+"""The servers' part of the benchmark: what is asked for, how answers are judged, goals. Nothing is measured here."""
 
 import dataclasses
 import http.server
