@@ -40,6 +40,9 @@ async def pid(request):
 async def held(request):
     return web.Response(text=await gate("held"))
 
+async def leave(request):
+    raise web.GracefulExit
+
 async def begin(app):
     if os.environ.get("ASKS") and await gate("start") == "fail":
         raise RuntimeError("there is no database")
@@ -47,7 +50,7 @@ async def begin(app):
 def make():
     app = web.Application()
     app.on_startup.append(begin)
-    app.add_routes([web.get("/", pid), web.get("/held", held)])
+    app.add_routes([web.get("/", pid), web.get("/held", held), web.get("/exit", leave)])
     return app
 
 app = make()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import pty
 import signal
@@ -213,3 +214,19 @@ os.close({theirs})
     service.hears("the terminal is gone")
     status, log = service.end()
     assert status == 0, log
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_graceful_exit_ends_what_serves(service: Service, workers: int) -> None:
+    """One process is the service; of several processes the one that wants to end is replaced."""
+    service.start(workers=workers).ready()
+    with contextlib.suppress(ConnectionError, http.client.HTTPException):
+        service.ask("/exit")
+    if workers > 1:
+        service.hears("ends by itself")
+        service.hears("is ready")
+        assert len(service.pids()) == 2
+        service.signal()
+    status, log = service.end()
+    assert status == 0, log
+    assert "Traceback" not in log

@@ -338,7 +338,8 @@ class TcpDialer(_DialerBase):
                 await self._secure(connection, route.ssl, host, port, key)
             if route.tunnel:
                 await Tunnel(connection, request, route).open()
-                await self._secure(connection, route.ssl, route.server_hostname, target.port, route.connection_key)
+                if target.secure:
+                    await self._secure(connection, route.ssl, route.server_hostname, target.port, route.connection_key)
             done = True
         finally:
             if not done:

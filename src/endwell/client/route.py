@@ -43,7 +43,8 @@ class Route:
         proxy: without credentials; None for the direct way.
         credentials: for the proxy.
         proxy_headers: fields for the proxy alone, Proxy-Authorization among them.
-        tunnel: whether the proxy is asked to CONNECT (or is a SOCKS proxy).
+        tunnel: whether the proxy is asked to CONNECT (or is a SOCKS proxy): for TLS, and for WebSockets, which few
+            proxies know otherwise (RFC 6455 section 4.1).
         ssl: the ``ssl`` argument in force for the origin.
         server_hostname: the name its certificate must have.
         key: what connections that go this way are pooled by.
@@ -61,13 +62,14 @@ class Route:
         proxy: URL | None = None,
         credentials: Credentials | None = None,
         proxy_headers: CIMultiDict[str] | None = None,
+        switches: bool = False,
     ) -> None:
         self.target = target
         self.ssl = ssl
         self.server_hostname = server_hostname or target.host
         self.proxy = proxy
         self.credentials = credentials
-        self.tunnel = proxy is not None and (target.secure or proxy.scheme.startswith("socks"))
+        self.tunnel = proxy is not None and (target.secure or switches or proxy.scheme.startswith("socks"))
         self.proxy_headers = proxy_headers
         if proxy is not None and credentials is not None and not proxy.scheme.startswith("socks"):
             self.proxy_headers = CIMultiDict(proxy_headers or {})
@@ -132,4 +134,5 @@ def find_route(target: Target, options: RequestOptions, session: ClientSession) 
         proxy=proxy,
         credentials=credentials,
         proxy_headers=fields,
+        switches=options._switches,
     )

@@ -1,7 +1,8 @@
 """The control socket: how the service does, over HTTP on a Unix socket that only its user can open.
 
-``GET /-/health``: the supervisor lives. ``GET /-/ready``: 200 when enough workers are ready, else 503.
-``GET /-/workers``: all workers, as JSON. Served by endwell's own server, from the start of the service to its very end.
+``GET /-/health``: the supervisor lives. ``GET /-/ready``: 200 when enough workers are ready (at first all, then at
+least half), else 503. ``GET /-/workers``: all workers, as JSON. Served by endwell's own server, from the start of the
+service to its very end.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from endwell.lifetime import Resource, State
 from endwell.service.errors import ServiceError
 from endwell.service.logs import logger
 from endwell.service.plan import ServicePlan
-from endwell.transport.listener import _remove_stale  # one rule for whose socket may be removed
+from endwell.transport.listener import remove_stale_socket  # one rule for whose socket may be removed
 
 __all__ = ("PATIENCE", "Sockets", "bind", "bind_unix", "same_file", "unlink_ours")
 
@@ -147,7 +147,7 @@ def bind_unix(path: str, backlog: int, mode: int | None) -> socket.socket:
 
     """
     address = "\0" + path[1:] if path.startswith("@") else path
-    taken = _remove_stale(address)
+    taken = remove_stale_socket(address)
     sock = socket.socket(socket.AF_UNIX)
     bound = False
     try:

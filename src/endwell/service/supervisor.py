@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -132,8 +133,8 @@ class Supervisor(Owner):
 
     @property
     def enough(self) -> bool:
-        """Whether enough workers are ready: at first all, then more than half."""
-        wanted = len(self.slots) // 2 + 1 if self.started else len(self.slots)
+        """Whether enough workers are ready: at first all, then at least half."""
+        wanted = (len(self.slots) + 1) // 2 if self.started else len(self.slots)
         return self.state is State.OPEN and not self.over.done() and self.ready >= wanted
 
     def table(self) -> Iterator[dict[str, Any]]:
@@ -329,6 +330,8 @@ class Supervisor(Owner):
 
     def _reap_strangers(self) -> None:
         """As the first process of a container, take care of processes whose parents have ended."""
+        if sys.platform != "linux":
+            return
         ours = {worker.pid for worker in self.workers}
         with contextlib.suppress(ChildProcessError):
             while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):

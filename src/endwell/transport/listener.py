@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 import stat
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -20,7 +21,7 @@ from endwell.lifetime.closing import finish_one
 from endwell.lifetime.tasks import spawn
 from endwell.transport.accepted import Accepted
 
-__all__ = ("HANDSHAKE_TIMEOUT", "Listener", "listen")
+__all__ = ("HANDSHAKE_TIMEOUT", "Listener", "listen", "remove_stale_socket")
 
 HANDSHAKE_TIMEOUT: Final = 10.0
 """Seconds that a client has for the TLS handshake."""
@@ -148,7 +149,7 @@ async def listen(
     if path is not None:
         sock = _bound(path, backlog)
     if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
-        server = await loop.create_unix_server(factory, sock=sock, backlog=backlog, start_serving=False)
+        server = await _unix_server(loop, factory, sock, backlog)
     elif sock is not None:
         server = await loop.create_server(factory, sock=sock, backlog=backlog, start_serving=False)
     else:
@@ -174,6 +175,21 @@ async def listen(
         message = f"{owner.describe()} is being closed, or was: nothing can listen for it any more"
         raise RuntimeError(message)
     return listener
+
+
+async def _unix_server(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], asyncio.BaseProtocol],
+    sock: socket.socket,
+    backlog: int,
+) -> asyncio.AbstractServer:
+    """Make a server that leaves the path alone: the listener removes it, or another process that shares it."""
+    if sys.version_info >= (3, 13):
+        with contextlib.suppress(TypeError):  # uvloop before 0.22 does not know the argument, and leaves it alone
+            return await loop.create_unix_server(
+                factory, sock=sock, backlog=backlog, start_serving=False, cleanup_socket=False
+            )
+    return await loop.create_unix_server(factory, sock=sock, backlog=backlog, start_serving=False)
 
 
 class _Handshake(Accepted):
@@ -333,7 +349,7 @@ def _inode(path: str | None) -> tuple[int, int] | None:
 
 def _bound(path: str, backlog: int) -> socket.socket:
     """Bind a Unix socket. The loop's own way would take the path away from a server that still lives."""
-    taken = _remove_stale(path)
+    taken = remove_stale_socket(path)
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.bind(path)
@@ -345,7 +361,7 @@ def _bound(path: str, backlog: int) -> socket.socket:
     return sock
 
 
-def _remove_stale(path: str) -> str | None:
+def remove_stale_socket(path: str) -> str | None:
     """Remove the socket that a server left behind which did not end well; say what else is there."""
     try:
         if path.startswith("\0"):
