@@ -347,10 +347,12 @@ def test_all_options_reach_the_plan(clean: Path) -> None:
         unix_mode="660", workers=3, reload=True, reload_dir=["site"], reload_include=["*.txt"], reload_exclude=["x*"],
         max_requests=9, max_requests_jitter=2, loop=Loop.ASYNCIO, pidfile="p", control="", shutdown_timeout=5.0,
         keepalive_timeout=6.0, header_timeout=7.0, limit_connections=8, access_log_format="%a", log_level=Level.DEBUG,
+        proxy_headers=True, forwarded_allow_ips="10.0.0.0/8, unix",
     )  # fmt: skip
     assert ServicePlan.from_json(made.to_json()) == made
     assert made.options == {"lifespan": "on", "websocket_max_size": 1, "websocket_heartbeat": None}
     assert made.settings == {"max_connections": 8}
+    assert (made.proxy_headers, made.forwarded_allow_ips) == (True, ["10.0.0.0/8", "unix"])
     assert (made.interface, made.loop, made.log_level, made.unix_mode) == ("asgi", "asyncio", "debug", 0o660)
     assert (made.workers, made.max_requests, made.reload_dirs, made.control) == (3, 9, ["site"], "")
     assert plan(target="site", listing=True).options == {"listing": True, "spa": False}
@@ -365,6 +367,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"app_dir": "nowhere"}, "--app-dir", "there is no folder nowhere"),
     ({"root_path": "api"}, "--root-path", "it begins with a slash: /api"),
     ({"reload_dir": ["site"]}, "--reload-dir", "give that too"),
+    ({"forwarded_allow_ips": "*"}, "--forwarded-allow-ips", "it says whom --proxy-headers believes: give that too"),
+    ({"proxy_headers": True, "forwarded_allow_ips": "front"}, "--forwarded-allow-ips", "'front' names no proxy"),
+    ({"proxy_headers": True, "forwarded_allow_ips": ""}, "--forwarded-allow-ips", "'' names no proxy"),
     ({"reload": True, "reload_dir": ["nowhere"]}, "--reload-dir", "there is no folder nowhere"),
     ({"max_requests_jitter": 3}, "--max-requests-jitter", "give that too"),
     ({"unix": ["s"], "unix_mode": "999"}, "--unix-mode", "three octal digits"),

@@ -10,16 +10,19 @@ import io
 import re
 import subprocess
 import sys
+import threading
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import endwell
+from endwell import web
 from tests.docs.blocks import FILES, ROOT, Block, anchors_of, awaits, links_of, python_blocks
 from tests.support.echo import EchoServer, Reply, Request, run_in_thread
+from tests.support.serving import serving
 from tests.support.tls import authority, fingerprint, server_context
 
 BLOCKS = python_blocks()
@@ -69,6 +72,58 @@ ROUTES: dict[str, Any] = {
 }  # fmt: skip
 
 
+WEBSOCKETS = "ws://127.0.0.1:8080"
+
+
+async def _echo(request: web.Request) -> web.StreamResponse:
+    ws = web.WebSocketResponse(protocols=("echo.v1",))
+    await ws.prepare(request)
+    async for message in ws:
+        await (ws.send_str if message.type is web.WSMsgType.TEXT else ws.send_bytes)(message.data)
+    return ws
+
+
+def _websockets() -> web.Application:
+    """What the examples of WebSockets connect to: an echo, and a feed that goes away in its midst."""
+    feed = [(("one", "two"), 1001), (("three",), 1000)]
+
+    async def _feed(request: web.Request) -> web.StreamResponse:
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        texts, code = feed.pop(0)
+        for text in texts:
+            await ws.send_str(text)
+        await ws.close(code=code)
+        return ws
+
+    app = web.Application()
+    app.add_routes([web.get("/echo", _echo), web.get("/feed", _feed)])
+    return app
+
+
+@contextlib.contextmanager
+def _websockets_in_thread() -> Iterator[str]:
+    """Serve them from a thread with a loop of its own; give what stands for `WEBSOCKETS`."""
+    ready = threading.Event()
+    state: dict[str, Any] = {}
+
+    async def main() -> None:
+        state["loop"], state["stop"] = asyncio.get_running_loop(), asyncio.Event()
+        async with serving(_websockets()) as server:
+            state["port"] = server.port
+            ready.set()
+            await state["stop"].wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    assert ready.wait(10), "the server did not start"
+    try:
+        yield f"ws://127.0.0.1:{state['port']}"
+    finally:
+        state["loop"].call_soon_threadsafe(state["stop"].set)
+        thread.join()
+
+
 def _prepare(folder: Path) -> None:
     """Put the files there that the examples read."""
     (folder / "photo.jpg").write_bytes(b"\xff\xd8" + bytes(200_000))
@@ -116,6 +171,8 @@ async def test_fragment(block: Block, tmp_path: Path, monkeypatch: pytest.Monkey
         addresses = {}
         for host, arguments in _outfit(block).items():
             addresses[host] = _address(host, await stack.enter_async_context(EchoServer(**arguments)))
+        if WEBSOCKETS in block.text:
+            addresses[WEBSOCKETS] = stack.enter_context(_websockets_in_thread())
         code: Any = awaits("\n" * (block.line - 1) + _localized(block, addresses), block.name)
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -136,6 +193,8 @@ def test_program(block: Block, tmp_path: Path) -> None:
         addresses = {}
         for host, arguments in _outfit(block).items():
             addresses[host] = _address(host, stack.enter_context(run_in_thread(**arguments)))
+        if WEBSOCKETS in block.text:
+            addresses[WEBSOCKETS] = stack.enter_context(_websockets_in_thread())
         program.write_text(_localized(block, addresses), encoding="utf-8")
         run = subprocess.run(
             [sys.executable, program.name], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False

@@ -13,7 +13,8 @@ from endwell.client import connector, exchange, links, session, sse, uploading
 from endwell.client import digest_challenge as digest
 from endwell.client.cookiejar import files, rules, store
 from endwell.client.options import _ARGUMENTS, RequestOptions
-from endwell.client.timeouts import DEFAULT_TIMEOUT
+from endwell.client.timeouts import DEFAULT_TIMEOUT, DEFAULT_WS_TIMEOUT
+from endwell.connection import websocket
 from endwell.http import codings, cookies
 from endwell.http.multipart import reader, scanner
 from endwell.lifetime import closing
@@ -38,10 +39,17 @@ def _parameters(of: Any) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in inspect.signature(of).parameters.items()}
 
 
+def _keyword_only(of: Any) -> dict[str, Any]:
+    parameters = inspect.signature(of).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+
+
+_WS = _keyword_only(endwell.ClientSession.ws_connect)
 ARGUMENTS = [
     *(("Session", *item) for item in _parameters(endwell.ClientSession).items()),
     *(("Connectors", *item) for item in _parameters(endwell.TCPConnector).items()),
-    *(("Requests", name, getattr(RequestOptions, name, None)) for name in _ARGUMENTS),
+    *(("Requests", name, getattr(RequestOptions, name, None)) for name in _ARGUMENTS if not name.startswith("_")),
+    *(("WebSockets", *item) for item in _WS.items()),
 ]
 
 
@@ -88,6 +96,14 @@ def _limit(what: str) -> str:
             "parts of a multipart body; nesting; fields of a part",
             f"{reader.MAX_PARTS}; {reader.MAX_DEPTH}; {scanner.MAX_FIELDS} of {scanner.MAX_FIELD_SIZE} bytes",
         ),
+        (
+            "message of a WebSocket; such messages that nobody has received",
+            f"{_WS['max_msg_size'] >> 20} MiB; {websocket._UNREAD >> 10} KiB, the server waits",
+        ),
+        (
+            "answer to a close frame; at the end of the session",
+            f"{DEFAULT_WS_TIMEOUT.ws_close:g} s; {websocket._GOING_AWAY:g} s",
+        ),
         ("text before the first part", f"{scanner.MAX_PREAMBLE >> 10} KiB"),
         ("a compressed part, decoded", f"{endwell.BodyPartReader.max_decoded_size >> 20} MiB"),
         ("line of an event stream; event", f"{sse.MAX_LINE >> 20} MiB; {sse.MAX_EVENT >> 20} MiB"),
@@ -105,6 +121,14 @@ def test_reference_has_the_limit(what: str, limit: str) -> None:
 def test_reference_names_everything_public() -> None:
     missing = [name for name in endwell.__all__ if not re.search(rf"\b{name}\b", REFERENCE)]
     assert missing == []
+
+
+def test_reference_names_every_member_of_a_websocket() -> None:
+    text = REFERENCE.partition("\n## WebSockets\n")[2].partition("\n## ")[0]
+    members = {name for name in dir(endwell.ClientWebSocketResponse) if not name.startswith("_")} | {"protocol"}
+    assert sorted(name for name in members if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)) == []
+    for names in (endwell.WSMsgType, endwell.WSCloseCode):
+        assert [each.name for each in names if not re.search(rf"`{each.name}`", text)] == []
 
 
 def test_reference_draws_the_tree_of_exceptions() -> None:

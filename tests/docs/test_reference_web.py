@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from endwell import test_utils, web
-from endwell.connection import serving
+from endwell.connection import serving, websocket
 from endwell.http.multipart import reader, scanner
 from endwell.lifetime import closing
-from endwell.server import form, router
+from endwell.server import form, proxied, router
 from endwell.server.access_log import _NAMED, _PLAIN, AccessLogger
 from endwell.server.settings import core_settings
 from endwell.testing.servers import SHUTDOWN_TIMEOUT
@@ -44,11 +44,13 @@ def _parameters(of: Any, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 SETTINGS = _parameters(core_settings)
+WS = _parameters(web.WebSocketResponse)
 ARGUMENTS = [
     *(("Application", *item) for item in _parameters(web.Application).items()),
     *(("Routes", *item) for item in _parameters(router.UrlDispatcher.add_static).items()),
     *(("Handlers and middlewares", *item) for item in _parameters(web.normalize_path_middleware).items()),
     *(("Response", *item) for item in _parameters(web.Response).items()),
+    *(("WebSockets", *item) for item in WS.items()),
     *(("Running", *item) for item in _parameters(web.run_app, without=tuple(SETTINGS)).items()),
     *(("Settings", *item) for item in SETTINGS.items()),
 ]
@@ -88,6 +90,7 @@ def test_reference_names_everything_public(module: Any) -> None:
         ("Request", web.Request),
         ("Response", web.Response),
         ("Response", web.EventStreamResponse),
+        ("WebSockets", web.WebSocketReady),
         ("Running", web.AppRunner),
         ("Running", web.TCPSite),
         ("Tests", test_utils.TestServer),
@@ -99,6 +102,12 @@ def test_reference_names_every_member(section: str, of: type) -> None:
     text = _section(section)
     members = {name for name in dir(of) if not name.startswith("_")} - inherited
     assert sorted(name for name in members if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)) == []
+
+
+def test_reference_names_what_a_websocket_has_beside_any_response() -> None:
+    text = _section("WebSockets")
+    members = {name for name in dir(web.WebSocketResponse) if not name.startswith("_")} - set(dir(web.StreamResponse))
+    assert sorted(name for name in members if not re.search(rf"`{name}\b[^`]*`", text)) == []
 
 
 def test_reference_has_the_table_of_statuses() -> None:
@@ -142,13 +151,22 @@ def test_reference_has_the_atoms_of_the_access_log() -> None:
         ("bytes of further requests that are taken before an answer is sent", f"{serving._HELD >> 10} KiB"),
         ("unread rest of a body that is read away to keep the connection", f"{serving.READ_AWAY >> 10} KiB"),
         ("body that is read as a whole", f"{web.Request._client_max_size >> 20} MiB; 413"),
-        ("fields of a form", f"{web.Request._client_max_fields}; 413"),
+        ("fields of a form, parts of a `multipart()` body", f"{web.Request._client_max_fields}; 413"),
+        ("addresses of `X-Forwarded-For` or `Forwarded` that are looked at, from the right", f"{proxied.MAX_HOPS}"),
         ("file of a form in memory; beyond, it is on disk", f"{form.SPOOL_SIZE >> 20} MiB"),
         (
-            "parts of a `multipart()` body; nesting; fields of a part",
-            f"{reader.MAX_PARTS}; {reader.MAX_DEPTH}; {scanner.MAX_FIELDS} of {scanner.MAX_FIELD_SIZE} bytes",
+            "nesting of a multipart body; fields of a part",
+            f"{reader.MAX_DEPTH}; {scanner.MAX_FIELDS} of {scanner.MAX_FIELD_SIZE} bytes",
         ),
         ("handshake of TLS", f"{listener.HANDSHAKE_TIMEOUT:g} s"),
+        (
+            "message of a WebSocket; such messages that nobody has received",
+            f"{WS['max_msg_size'] >> 20} MiB, 1009; {websocket._UNREAD >> 10} KiB, the client waits",
+        ),
+        (
+            "answer to a close frame; when the server ends",
+            f"{WS['timeout']:g} s; {websocket._GOING_AWAY:g} s",
+        ),
         ("end: what is under way", f"{_parameters(web.run_app)['shutdown_timeout']:g} s"),
         ("end: goodbyes and cancelled tasks", f"{closing.GOODBYE:g} s"),
     ],

@@ -41,6 +41,7 @@ async def test_a_slow_reader_gets_its_whole_answer(size: int, tls: bool) -> None
             assert await visitor.ended() == b""
             report = await closing
             assert report.clean, str(report)
+            assert report.finished <= 1, "the rest of an answer is no work beside it"
 
 
 @SIZES
@@ -54,10 +55,13 @@ async def test_a_reader_that_stands_still_is_cut_off_and_named(when: str, size: 
             other.send(request("/held"))
             visitor.send(request(f"/big?size={size}{'&held' if when == 'meanwhile' else ''}"))
             await until(lambda: len(site.begun) == 2)
-            closing = await stopping(server)
+            server.core.pre_shutdown()  # the time for the others does not run yet
             site.go.set()
             assert (await other.answer()).closes
-            report = await closing
+            await until(
+                lambda: server.core.leaving or any(each._writable is not None for each in server.core.connections)
+            )
+            report = await server.close()
             # A piece of any size goes through the layer of TLS at once; without it the handler waits for its client.
             what = "GET /big from 127.0.0.1" if size == BIG and not tls else "task 'the rest of an answer to 127.0.0.1'"
             assert [each.what for each in report.aborted] == [what]
@@ -82,9 +86,10 @@ async def test_a_slow_reader_of_a_last_answer_is_waited_for_as_long_as_any(
     tls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody closes the server: the loop's TLS would have cut this client off after a fixed time."""
-    from endwell.connection import serving as module
+    from endwell.connection import patience, serving
 
-    monkeypatch.setattr(module, "_GOODBYE", 0.001)
+    for module in (patience, serving):
+        monkeypatch.setattr(module, "GOODBYE", 0.001)
     async with served(tls=tls, lingering_time=0.01) as (site, server, place):
         async with Visitor(place, receive=4096) as visitor:
             assert (await visitor.ask()).status == 200

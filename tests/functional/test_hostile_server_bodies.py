@@ -310,6 +310,25 @@ async def test_multipart_floods_and_faults_are_the_clients_fault(
         assert not any("s3cr3t" in line or "Traceback" in line for line in said)
 
 
+@pytest.mark.parametrize("most", [5, 2000, 0])
+async def test_the_number_of_parts_is_limited_as_that_of_the_fields_of_a_form(most: int) -> None:
+    async def read(request: web.Request) -> web.Response:
+        parts = [part async for part in await request.multipart()]
+        return web.Response(text=str(len(parts)))
+
+    app = web.Application(client_max_size=0, client_max_fields=most)
+    app.router.add_post("/", read)
+    async with facing(app) as stage:
+        for number in (most or 3000, (most or 3000) + 1):
+            answer = await one(stage, post(part(NAME) * number + b"--B--", f"Content-Type: {FORM}"))
+            if number <= (most or number):
+                assert (answer.status, answer.body) == (200, b"%d" % number)
+            else:
+                assert answer.status == 413
+                (said,) = stage.said()
+                assert "TooManyPartsError" in said
+
+
 async def test_a_bomb_in_a_part_is_stopped() -> None:
     async def read(request: web.BaseRequest) -> int:
         size = 0

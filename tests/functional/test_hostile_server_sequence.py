@@ -347,6 +347,33 @@ async def test_half_closed_clients_are_answered_and_end() -> None:
         stage.said()
 
 
+@pytest.mark.parametrize("asks", ["before", "after"])
+async def test_a_client_that_speaks_no_more_may_have_gone(asks: str) -> None:
+    """That looks the same; so who waits for it is told, whether the client had ended its side before that or not."""
+    heard = asyncio.Event()
+
+    async def handler(request: web.BaseRequest) -> web.Response:
+        if asks == "before":
+            heard.set()
+        else:
+            await heard.wait()
+        await request.wait_for_disconnection()
+        await request.wait_for_disconnection()
+        return web.Response(text="noticed")
+
+    async with facing(handler, alive=False) as stage:
+        client = await stage.connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        if asks == "before":
+            await heard.wait()
+        client.half_close()
+        (connection,) = stage.server.core.connections
+        await until(lambda: connection.exchange is None or not connection.exchange.keep_alive)
+        heard.set()
+        assert (await client.answer()).body == b"noticed"
+        assert await client.closed() == "fin"
+
+
 async def test_a_half_closed_client_that_pipelines_is_not_lingered_for() -> None:
     """The request under way is answered; then the connection ends, for nothing more can come from this client."""
     gate = asyncio.Event()

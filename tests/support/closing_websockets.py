@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import Self
 
 import pytest
 
@@ -111,7 +112,7 @@ class Guest:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._visitor.writer.transport.abort()
 
-    async def __aenter__(self) -> Guest:
+    async def __aenter__(self) -> Self:
         await self._visitor.__aenter__()
         self._visitor.send(upgrade(target=self._target))
         answer = await self._visitor.head()
@@ -148,6 +149,3 @@ def briefly(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.05) -> None:
     from endwell.connection import websocket
 
     monkeypatch.setattr(websocket, "_GOING_AWAY", seconds)
-
-
-Waiting = Callable[[], bool]

@@ -124,6 +124,8 @@ class ServerProcess:
         self.path = str(directory / "s") if unix else None
         self.port = 0
         self.lines: list[str] = []
+        self.before: list[str] = []
+        """A command that starts the program, as its child."""
 
     def start(self, code: str = "run(make_app())", *options: str) -> ServerProcess:
         """Start the program: the prelude and this code."""
@@ -133,9 +135,10 @@ class ServerProcess:
         if self.tls:
             certificate().private_key_and_cert_chain_pem.write_to_path(pem)
         where = self.path or "0"
+        command = [sys.executable, *options, str(program), self.kind, where, str(pem) if self.tls else "plain"]
         with (self.directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *options, str(program), self.kind, where, str(pem) if self.tls else "plain"],
+                [*self.before, *command],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
                 text=True,
@@ -188,7 +191,13 @@ class ServerProcess:
         self.process.stdin.flush()
 
     def signal(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
+        if not self.before:
+            self.process.send_signal(number)
+            return
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if children:
+            os.kill(int(children[0]), number)
 
     def end(self) -> tuple[int, list[str], str]:
         """Wait for its end; return the exit status, everything it said, and what it logged."""

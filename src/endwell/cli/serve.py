@@ -135,6 +135,8 @@ def plan_of(given: Served) -> "ServicePlan":
         log_level="warning" if given.quiet else given.log_level,
         loop=given.loop,
         root_path=given.root_path,
+        proxy_headers=given.proxy_headers,
+        **_trusted(given),
         shutdown_timeout=given.shutdown_timeout,
         keepalive_timeout=given.keepalive_timeout,
         header_timeout=given.header_timeout,
@@ -217,6 +219,22 @@ def _agree(given: Served) -> None:
     ):
         if not seconds < float("inf"):
             _refuse(name, "a time is a number of seconds")
+
+
+def _trusted(given: Served) -> dict[str, Any]:
+    """Check which proxies are believed; nothing when that is the default."""
+    from endwell.server.settings import core_settings
+
+    if given.forwarded_allow_ips is None:
+        return {}
+    if not given.proxy_headers:
+        _refuse("--forwarded-allow-ips", "it says whom --proxy-headers believes: give that too")
+    names = [name.strip() for name in given.forwarded_allow_ips.split(",")]
+    try:
+        core_settings(trusted_proxies=names)
+    except ValueError as error:
+        _refuse("--forwarded-allow-ips", str(error))
+    return {"forwarded_allow_ips": names}
 
 
 def _address(given: Served) -> tuple[list[str], int | None]:

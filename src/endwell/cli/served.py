@@ -148,6 +148,24 @@ class Served:
         int, Option("--backlog", min=1, rich_help_panel=_WHERE, help="Connections that wait to be accepted.")
     ] = 2048
 
+    proxy_headers: Annotated[
+        bool,
+        Option(
+            "--proxy-headers/--no-proxy-headers",
+            rich_help_panel=_WHERE,
+            help="Take the client's address and scheme from X-Forwarded-For and X-Forwarded-Proto of trusted proxies.",
+        ),
+    ] = False
+    forwarded_allow_ips: Annotated[
+        str | None,
+        Option(
+            "--forwarded-allow-ips",
+            metavar="LIST",
+            rich_help_panel=_WHERE,
+            help="Which ones: addresses, networks, unix; or *, every peer. Default: 127.0.0.1,::1,unix.",
+        ),
+    ] = None
+
     workers: Annotated[
         int,
         Option(

@@ -225,6 +225,8 @@ class ConnectorCore(Owner):
         """Say who has the connections, for whoever waited in vain (closing.md C11)."""
         waiting = set(self.pool.waiters())
         lines = [f"{work.describe()}, asked for at {work.origin}" for work in self.busy() if work not in waiting]
+        nodes = [node for node in self.children or () if isinstance(node, ClientConnection)]
+        lines += [node.websocket.name for node in nodes if node.websocket is not None]
         return [*lines[:10], f"and {len(lines) - 10} more"] if len(lines) > 10 else lines
 
     # Closing

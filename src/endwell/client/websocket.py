@@ -12,12 +12,12 @@ from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, cast
 
 from endwell.client.core import merge_headers
-from endwell.client.errors import ClientConnectionResetError, WSServerHandshakeError
+from endwell.client.errors import ClientConnectionResetError, ServerTimeoutError, WSServerHandshakeError
 from endwell.client.options import sentinel
 from endwell.client.timeouts import DEFAULT_WS_TIMEOUT, ClientWSTimeout
 from endwell.connection.messages import Messages
 from endwell.http import hdrs
-from endwell.lifetime import LeakReport, Lease, Origin, Resource, State, name_leak
+from endwell.lifetime import LeakReport, Lease, Origin, Owner, Resource, State, name_leak
 
 if TYPE_CHECKING:
     from endwell.client.connections import ConnectorCore
@@ -50,11 +50,12 @@ class OpenWebSocket(Resource):
         self.websocket = websocket
         self.origin = origin
         self.made_at = owner.loop.time()
+        websocket.name = f"WebSocket to {url}, opened at {origin}"
         websocket.on_end = self._ended
 
     def describe(self) -> str:
         """See `Resource.describe`."""
-        return f"WebSocket to {self._url} ({self.websocket.describe()}), opened at {self.origin}"
+        return f"{self.websocket.name} ({self.websocket.describe()})"
 
     def forgotten(self) -> None:
         """See `Forgettable.forgotten`: nobody can receive or send any more."""
@@ -76,7 +77,7 @@ class OpenWebSocket(Resource):
             origin=self.origin,
             task=None,
             age=max(0.0, core.loop.time() - self.made_at),
-            held=(self.websocket.below.describe(),),
+            held=(),
             advice="write: async with session.ws_connect(url) as ws: ..., or: await ws.close()",
         )
         self.websocket.go_away()
@@ -98,10 +99,12 @@ class OpenWebSocket(Resource):
         return None if self.state in (State.CLOSED, State.FOREIGN) else self.websocket.ended()
 
     def _stop(self) -> None:
-        self.websocket.go_away()
+        self.websocket.go_away(self.owner.limit if isinstance(self.owner, Owner) else None)
 
     async def _finish(self) -> None:
         await self.websocket.ended()
+        if isinstance(self.websocket.error, TimeoutError):
+            raise self.websocket.error  # for the report
 
     def _abort(self, reason: str) -> None:
         self.websocket.abort()
@@ -263,6 +266,7 @@ def _open(session: ClientSession, response: ClientResponse, agreement: Agreement
         heartbeat=given["heartbeat"],
         close_timeout=wanted.timeout.ws_close,
         reset=ClientConnectionResetError,
+        silence=ServerTimeoutError,
     )
     opened = OpenWebSocket(session._core, connector, websocket, str(response.url.with_query(None)), wanted.called_at)
     connection.websocket = websocket

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from endwell.lifetime import Resource, State
+from endwell.lifetime import Owner, Resource, State
 from endwell.transport.cork import Cork
 from endwell.transport.stream import Stream
 from endwell.transport.tls import ended_cleanly
@@ -100,9 +100,9 @@ class ClientConnection(Stream):
 
     def describe(self) -> str:
         """See `Resource.describe`."""
-        state = "idle" if self.exchange is None else "busy"
         if self.websocket is not None:
-            state = "WebSocket"
+            return f"connection of the {self.websocket.name}"
+        state = "idle" if self.exchange is None else "busy"
         return f"{state} connection to {self.peer}"
 
     def flush(self) -> None:
@@ -229,11 +229,13 @@ class ClientConnection(Stream):
 
     def _stop(self) -> None:
         if self.websocket is not None:
-            self.websocket.go_away()
+            self.websocket.go_away(self.owner.limit if isinstance(self.owner, Owner) else None)
 
     async def _finish(self) -> None:
         if self.websocket is not None:
             await self.websocket.ended()
+            if isinstance(self.websocket.error, TimeoutError):
+                raise self.websocket.error  # for the report
         await super()._finish()
 
     def _inherited(self) -> None:

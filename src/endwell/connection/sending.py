@@ -6,8 +6,9 @@ The base of `connection.websocket.WebSocket`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
-from collections.abc import AsyncIterable, Awaitable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable
 from typing import Any, Final, Protocol
 
 from endwell.connection.writer import write_together
@@ -90,6 +91,7 @@ class Sending(asyncio.Protocol):
         "_message",
         "_owed",
         "_phase",
+        "_turns",
         "_writer",
         "below",
         "clear",
@@ -109,6 +111,8 @@ class Sending(asyncio.Protocol):
         self._left = _AT_ONCE
         self.clear = True
         self._lock: asyncio.Lock | None = None
+        self._turns = 0
+        """Who holds the lock, or waits for it."""
         self._owed: bytes | None = None
         """The last ping, to be answered when the peer reads: it would not let more of them pile up."""
 
@@ -129,6 +133,9 @@ class Sending(asyncio.Protocol):
         """Change the phase; none but the first lets messages be sent."""
         self._phase = phase
         self.clear = False
+        for waiter in tuple(self.below._writable or ()):
+            if not waiter.done():
+                waiter.set_result(None)  # who waits to send is told that it is too late
 
     def pause_writing(self) -> None:
         """Note that the peer reads slower than we write."""
@@ -141,7 +148,7 @@ class Sending(asyncio.Protocol):
         if owed is not None and self._phase is _OPEN:
             self._write(self._writer.control(WSMsgType.PONG, owed))
         self.below.resume_writing()
-        self.clear = self._phase is _OPEN and self._lock is None
+        self._clear()
 
     def send(self, opcode: int, payload: bytes, compress: int | bool | None = None) -> Awaitable[None] | None:
         """Send a message; return what is to be awaited for that, if there is something.
@@ -167,7 +174,7 @@ class Sending(asyncio.Protocol):
 
         On cancellation, and when `pieces` raises, the message can't be completed: the WebSocket is closed with 1011.
         """
-        async with self._locked():
+        async with self._alone():
             await self._room()
             first, done = True, False
             try:
@@ -204,7 +211,7 @@ class Sending(asyncio.Protocol):
             await self._room()
             self._write(self._message(opcode, payload, compress))
             return
-        async with self._locked():
+        async with self._alone():
             await self._room()
             if not big:
                 self._write(self._message(opcode, payload, compress))
@@ -219,12 +226,24 @@ class Sending(asyncio.Protocol):
             await self._room()
             self._write(frame)
 
-    def _locked(self) -> asyncio.Lock:
-        """Give what keeps others from sending in between."""
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Keep others from sending in between."""
         if self._lock is None:
             self._lock = asyncio.Lock()
-            self.clear = False
-        return self._lock
+        self.clear = False
+        self._turns += 1
+        try:
+            async with self._lock:
+                yield
+        finally:
+            self._turns -= 1
+            if not self._turns:
+                self._lock = None
+                self._clear()
+
+    def _clear(self) -> None:
+        self.clear = self._phase is _OPEN and self._lock is None and self.below._writable is None
 
     async def _room(self) -> None:
         """Return when the peer reads.

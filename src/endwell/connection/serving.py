@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from endwell.connection.body import BodyStream
 from endwell.connection.patience import GOODBYE, Patience
-from endwell.lifetime import NEVER, Resource, State
+from endwell.lifetime import NEVER, Owner, Resource, State
 from endwell.transport.stream import Stream
 from endwell.wire.http1 import ProtocolError, TruncatedError
 from endwell.wire.http1.phase import Phase
@@ -445,7 +445,7 @@ class ServerConnection(Patience):
         elif mode is not _SWITCHED:
             self.close()
         elif self.websocket is not None:
-            self.websocket.go_away()
+            self.websocket.go_away(self.owner.limit if isinstance(self.owner, Owner) else None)
             if self.exchange is not None:
                 self.exchange.stop()
 

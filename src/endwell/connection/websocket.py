@@ -33,14 +33,26 @@ __all__ = ("WebSocket",)
 _UNREAD: Final = 256 * 1024
 """Bytes of messages that nobody has received yet, from which on the peer is made to wait."""
 
+_EACH: Final = 128
+"""What a message counts for in that beside its bytes."""
+
 _GOING_AWAY: Final = 4.0
 """Seconds that a peer has to answer the close of a session or a server that ends: less than all goodbyes may take."""
+
+_AT_LEAST: Final = 0.001
+"""Seconds that a peer has for that in any case."""
 
 _FOLLOWS: Final = 1.0
 """Seconds that a server has to close the connection after both close frames, before its client does."""
 
+_LATE: Final = 0.1
+"""The part of the time for a pong that the loop may be late, and still have read what was there."""
+
 _NO_STATUS: Final = 1005
 """The code of a close frame that has none (RFC 6455 section 7.4.1)."""
+
+_ABNORMAL: Final = 1006
+"""The code of a connection that ended without a close frame."""
 
 _REASON: Final = 123
 """Bytes of a reason that a close frame has room for (RFC 6455 section 5.5)."""
@@ -66,19 +78,21 @@ class WebSocket(Sending):
         heartbeat: seconds without a byte of the peer after which it is sent a ping, to be answered in half the time.
         close_timeout: seconds that the peer has to answer a close frame; None for as long as it likes.
         reset: what a sender gets when it is too late.
+        silence: what a receiver gets when the peer does not answer pings.
 
     Attributes:
         queue: messages that nobody has received yet; None as long as there never was one.
         close_code: of the peer's close frame, or 1006, once known.
         error: what ended the WebSocket, when it was no close frame.
+        name: for reports.
         on_end: called once, when nothing is left of the connection.
 
     """
 
     __slots__ = (
-        "_autoclose", "_autoping", "_beat", "_client", "_close_timeout", "_ended", "_feed", "_heartbeat", "_over",
-        "_paused", "_pinged", "_read_at", "_reader", "_timer", "_unread", "_waiter", "close_code", "error", "on_end",
-        "queue",
+        "_autoclose", "_autoping", "_beat", "_client", "_close_timeout", "_doubted", "_due", "_ended", "_feed",
+        "_heard", "_heartbeat", "_look_at", "_over", "_paused", "_pinged", "_read_at", "_reader", "_silence",
+        "_timer", "_unread", "_waiter", "close_code", "error", "name", "on_end", "queue",
     )  # fmt: skip
 
     def __init__(
@@ -93,12 +107,15 @@ class WebSocket(Sending):
         heartbeat: float | None = None,
         close_timeout: float | None = 10.0,
         reset: type[ConnectionError] = ConnectionResetError,
+        silence: type[TimeoutError] = TimeoutError,
     ) -> None:
         super().__init__(below, writer, reset)
+        self._silence = silence
         self.queue: deque[WSMessage] | None = None
         self.close_code: int | None = None
         self.error: BaseException | None = None
         self.on_end: Callable[[], None] | None = None
+        self.name = "WebSocket"
         self._reader = reader
         self._feed = reader.feed
         self._client = client
@@ -114,7 +131,11 @@ class WebSocket(Sending):
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._pinged = False
+        self._doubted = False
+        self._heard = False
         self._read_at = 0.0
+        self._look_at = 0.0
+        self._due = 0.0
 
     def take_over(self, rest: bytes, write_limit: int | None = None) -> None:
         """Take the transport from HTTP, with the bytes that came behind the handshake.
@@ -127,10 +148,10 @@ class WebSocket(Sending):
             return
         transport.set_protocol(self)
         if write_limit is not None:
-            transport.set_write_buffer_limits(high=write_limit)
+            transport.set_write_buffer_limits(high=max(1, write_limit))  # the TLS of asyncio never goes on from 0
         if self._heartbeat is not None:
             self._read_at = self.loop.time()
-            self._beat = self.loop.call_later(self._heartbeat, self._look)
+            self._look_in(self._heartbeat)
         if rest:
             self.data_received(rest)
 
@@ -140,13 +161,14 @@ class WebSocket(Sending):
         """Take bytes from the peer."""
         if self._heartbeat is not None:
             self._read_at = self.loop.time()
+            self._heard = True
         messages = self._feed(data)
         if len(messages) == 1 and not self._reader.odd and self._phase is _OPEN:
             message = messages[0]
             kind = message[0]
             if (kind is _TEXT or kind is _BINARY) and self._hand_over(message):
                 return
-        self._take_all(messages, len(data))
+        self._take_all(messages)
 
     def _hand_over(self, message: WSMessage) -> bool:
         """Give a message to the task that waits for one, as it nearly always does; False when none does."""
@@ -157,25 +179,26 @@ class WebSocket(Sending):
         waiter.set_result(message)
         return True
 
-    def _put(self, message: WSMessage) -> None:
+    def _put(self, message: WSMessage, size: int = 0) -> None:
         if self.queue is None:
             self.queue = deque()  # not before: an idle WebSocket has none
         self.queue.append(message)
+        self._unread += size + _EACH
 
-    def _take_all(self, messages: list[WSMessage], size: int) -> None:
-        """Take the messages that came in `size` bytes, and what the reader says beside them."""
+    def _take_all(self, messages: list[WSMessage]) -> None:
+        """Take messages, and what the reader says beside them."""
         reader = self._reader
         for message in messages:
             kind = message[0]
             if (kind is _TEXT or kind is _BINARY) and self._phase is _OPEN:
-                self._put(message)
+                self._put(message, len(message[1]))
             else:
                 self._take_control(message)
         if reader.error is not None:
             self._refuse(reader.error)
         if self.queue:
             self._wake()
-            self._unread += size
+        if self.queue and self._phase is _OPEN:
             if self._unread > _UNREAD or reader.held:
                 self._pause()
         elif reader.held:
@@ -217,6 +240,7 @@ class WebSocket(Sending):
             message = waiter.result()
             if message is not None:
                 self.queue = deque((message, *(self.queue or ())))
+                self._unread += len(message[1]) + _EACH
 
     def take(self) -> WSMessage:
         """Give the next message; a closed WebSocket has no end of CLOSED."""
@@ -262,9 +286,14 @@ class WebSocket(Sending):
         if self._paused:
             self._resume()  # the peer's close frame is behind what nobody has received
 
-    def go_away(self) -> None:
-        """Close because the session or the server ends (1001), and wait for nobody for long. Idempotent."""
-        limit = _GOING_AWAY if self._close_timeout is None else min(_GOING_AWAY, self._close_timeout)
+    def go_away(self, most: float | None = None) -> None:
+        """Close because the session or the server ends (1001), and wait for nobody for long. Idempotent.
+
+        `most`: seconds that the one who ends has for it; None for no limit.
+        """
+        limit = max(
+            _AT_LEAST, min(_GOING_AWAY, self._close_timeout or _GOING_AWAY, _GOING_AWAY if most is None else most)
+        )
         if self._phase is _CLOSING or self._phase is Phase.ENDING:
             self._expect(limit, at_most=True)
         else:
@@ -309,7 +338,7 @@ class WebSocket(Sending):
         elif self._phase is not _OPEN:
             pass  # data and pings behind our close frame
         elif not self._autoping:
-            self._put(message)
+            self._put(message, len(data))
         elif kind is _PING:
             self._pong(data)
 
@@ -331,7 +360,7 @@ class WebSocket(Sending):
         """End because the peer broke the protocol: tell it how (section 7.1.7)."""
         if self._phase is _OPEN:
             self.error = error
-            self.close_code = error.code
+            self.close_code = int(error.code)
             self._put(WSMessage(WSMsgType.ERROR, error, None))
             self._send_close(close_payload(error.code, str(error).encode()[:_REASON].decode(errors="ignore").encode()))
         if self._phase in (_OPEN, _CLOSING):
@@ -358,7 +387,7 @@ class WebSocket(Sending):
             self.error = exc
         self._enter(Phase.CLOSED)
         if self.close_code is None:
-            self.close_code = WSCloseCode.ABNORMAL_CLOSURE
+            self.close_code = _ABNORMAL
         self._stop_beating()
         if self._timer is not None:
             self._timer.cancel()
@@ -382,16 +411,17 @@ class WebSocket(Sending):
             return  # no limit, as for all times of aiohttp's
         due = self.loop.time() + seconds
         if timer is not None:
-            if at_most and timer.when() <= due:
+            if at_most and self._due <= due:
                 return
             timer.cancel()
+        self._due = due
         self._timer = self.loop.call_at(due, self._too_silent)
 
     def _too_silent(self) -> None:
         self._timer = None
         if self._phase is _CLOSING:
-            self.close_code = WSCloseCode.ABNORMAL_CLOSURE
-            self.error = TimeoutError("The peer did not answer the close frame in time")
+            self.close_code = _ABNORMAL
+            self.error = TimeoutError(f"The peer of the {self.name} did not answer the close frame in time")
         self.below.discard()
 
     # Heartbeats
@@ -399,24 +429,37 @@ class WebSocket(Sending):
     def _look(self) -> None:
         """See whether the peer has been heard of; ask it, or drop it, if not."""
         assert self._heartbeat is not None
-        self._beat = None
         now = self.loop.time()
-        quiet = now - self._read_at
         wait = self._heartbeat / 2
-        if quiet < self._heartbeat and not (self._pinged and quiet >= wait):
-            self._pinged = False
-            self._beat = self.loop.call_later(self._heartbeat - quiet, self._look)
-        elif self._pinged:
-            self._dead(wait)
-        else:
-            self._pinged = True
-            if self.below._writable is None:
-                self._write(self._writer.control(_PING, b""))
-            self._beat = self.loop.call_later(wait, self._look)
+        if self._paused:
+            self._heard = True  # it is us who do not read
+            self._read_at = now
+        if self._pinged and not self._heard:
+            if self._doubted or now - self._look_at <= wait * _LATE:
+                self._dead(wait)
+            else:
+                self._doubted = True  # the loop was busy: what the peer has sent meanwhile may be read after this
+                self._look_in(wait * _LATE)
+            return
+        self._pinged = self._doubted = False
+        quiet = now - self._read_at
+        if quiet < self._heartbeat:
+            self._look_in(self._heartbeat - quiet)
+            return
+        self._pinged = True
+        self._heard = False
+        if self.below._writable is None:
+            self._write(self._writer.control(_PING, b""))
+        self._look_in(wait)
+
+    def _look_in(self, seconds: float) -> None:
+        self._look_at = self.loop.time() + seconds
+        self._beat = self.loop.call_later(seconds, self._look)
 
     def _dead(self, wait: float) -> None:
-        self.close_code = WSCloseCode.ABNORMAL_CLOSURE
-        self.error = TimeoutError(f"No byte came from the peer within {wait} s of a ping (heartbeat={self._heartbeat})")
+        self.close_code = _ABNORMAL
+        message = f"No byte came from the peer within {wait} s of a ping (heartbeat={self._heartbeat})"
+        self.error = self._silence(message)
         self._put(WSMessage(WSMsgType.ERROR, self.error, None))
         self._wake()
         self.below.discard()

@@ -135,7 +135,7 @@ def drop(owner: Owner) -> CloseReport:
     return report
 
 
-def _stop(root: Owner, closing: asyncio.Future[CloseReport] | None) -> list[Owner]:
+def _stop(root: Owner, closing: asyncio.Future[CloseReport] | None, limit: float | None = None) -> list[Owner]:
     """Stop a subtree, owners first: what a `_stop` takes over is stopped with it. Returns the owners in it.
 
     An owner that another walk closes already is left to that.
@@ -151,6 +151,7 @@ def _stop(root: Owner, closing: asyncio.Future[CloseReport] | None) -> list[Owne
                 elif node.closing is not closing:
                     continue
                 owners.append(node)
+                node.limit = limit
             node.state = transition(node.state, Event.STOP)
             node._stop()
             below += node.children or ()
@@ -195,7 +196,9 @@ class _Walk:
 
     async def _work(self) -> None:
         """Stop the tree and let its work end. What the work held on to may be ours to close only then: once more."""
-        while fresh := [owner for owner in _stop(self.owner, self.closing) if owner not in self.drain.owners]:
+        while fresh := [
+            owner for owner in _stop(self.owner, self.closing, self.timeout) if owner not in self.drain.owners
+        ]:
             self.owners += fresh
             self.drain.take(fresh)
             left = None if self.timeout is None else max(0.0, self.began + self.timeout - self.loop.time())

@@ -191,6 +191,6 @@ def _picture(node: Resource) -> OpenResource:
         below += [
             OpenResource("task", f"task {task.get_name()!r}", where, [])
             for task, where in list(node.tasks.items())
-            if not task.done()
+            if not task.done() and task not in node.parts
         ]
     return OpenResource(node.kind, node.describe(), origin, below)

@@ -178,6 +178,7 @@ class Owner(Resource):
         "closing",
         "drain",
         "leaks",
+        "limit",
         "loop",
         "made_at",
         "made_by",
@@ -209,6 +210,8 @@ class Owner(Resource):
         self.watchers: list[Drain] = []
         self.named = False
         self.closing: asyncio.Future[CloseReport] | None = None
+        self.limit: float | None = None
+        """Seconds that the closing under way gives to work in flight; None when it has no limit, and before one."""
         self.closed_at: Origin | None = None
         self.report: CloseReport | None = None
         self.leaks: list[LeakReport] = []

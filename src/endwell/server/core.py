@@ -23,6 +23,7 @@ from endwell.wire.http1 import Limits, ProtocolError
 if TYPE_CHECKING:
     from endwell.connection.body import BodyStream
     from endwell.server.access_log import AbstractAccessLogger
+    from endwell.server.proxied import TrustedProxies
     from endwell.server.request import BaseRequest
     from endwell.server.response import StreamResponse
     from endwell.transport.accepted import Accepted
@@ -55,6 +56,7 @@ class ServerCore(Owner):
         handshakes: the TLS handshakes that are under way; each counts as a connection.
         has_prepare_hooks: whether anybody may want to see a response before it is sent.
         leaving: the connections whose last bytes are waited for.
+        proxies: who is believed about the client, None when nobody is.
         served: requests so far.
 
     """
@@ -63,7 +65,8 @@ class ServerCore(Owner):
         "_told_full", "access_log", "auto_decompress", "connections", "debug", "decompress_limit", "decompress_ratio",
         "end_app", "face", "handle", "handler_cancellation", "handshakes", "has_prepare_hooks", "heads",
         "keepalive_requests", "known",
-        "leaving", "limits", "logger", "make_exchange", "make_request", "max_connections", "name", "read_bufsize",
+        "leaving", "limits", "logger", "make_exchange", "make_request", "max_connections", "name", "proxies",
+        "read_bufsize",
         "serve", "served", "starter", "tcp_keepalive", "times", "watch",
     )  # fmt: skip
 
@@ -90,6 +93,7 @@ class ServerCore(Owner):
         keepalive_requests: int = 0,
         max_connections: int = 10_000,
         tcp_keepalive: bool = True,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         super().__init__(loop, close_timeout=shutdown_timeout, advice="write: await runner.cleanup()")
         self.name = name
@@ -111,6 +115,7 @@ class ServerCore(Owner):
         self.max_connections = max_connections
         self._told_full = -_TOLD_AGAIN
         self.tcp_keepalive = tcp_keepalive
+        self.proxies = proxies
         self.end_app: Callable[[], Awaitable[None]] | None = None
         self.face: object = None
         self.has_prepare_hooks = False
@@ -227,6 +232,8 @@ class ServerCore(Owner):
         exchange = self.make_exchange(self, connection, head, incoming, whole)
         if connection.served >= self.keepalive_requests:
             exchange.keep_alive = False
+        if self.proxies is not None:
+            exchange.proxied = self.proxies.origin(connection, head)
         connection.exchange = exchange
         self.served += 1
         task = self.starter.start(self.serve(self, exchange), _HERE)

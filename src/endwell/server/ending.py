@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from endwell.lifetime.tasks import start
 from endwell.server.runner import BaseRunner, GracefulExit
@@ -49,8 +50,10 @@ class Ending:
             return
         self.hasten()
         self.deaf()
+        # The third ends the process, also one that never comes to its loop.
+        end_process = signal.SIG_DFL if os.getpid() != 1 else _end_process
         for number in self.signals:
-            signal.signal(number, signal.SIG_DFL)  # the third ends the process, also one that never comes to its loop
+            signal.signal(number, end_process)
 
     def begin(self) -> None:
         """Have the server end in order; a start under way is broken off."""
@@ -86,6 +89,11 @@ class Ending:
         self.deaf()
         if self.count > 1 and signal.SIGINT in self.signals:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end_process(number: int, _frame: object) -> NoReturn:
+    """End the process as the signal would do it: the kernel keeps it from the first process, as in a container."""
+    os._exit(128 + number)
 
 
 async def serve(

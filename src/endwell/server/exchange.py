@@ -15,6 +15,7 @@ from endwell.lifetime import NEVER, Origin, caller
 if TYPE_CHECKING:
     from endwell.connection.serving import ServerConnection
     from endwell.server.core import ServerCore
+    from endwell.server.proxied import Proxied
     from endwell.server.response import StreamResponse
     from endwell.wire.http1.request_head import RequestHead
 
@@ -45,6 +46,7 @@ class Exchange:
     began = 0.0
     writer: AbstractStreamWriter | None = None
     response: StreamResponse | None = None
+    proxied: Proxied | None = None
     _continued = False
     _until_close = False
     _left = False

@@ -43,9 +43,13 @@ class RequestTarget(RequestFields):
 
     @property
     def scheme(self) -> str:
-        """``"https"`` on a connection with TLS, else ``"http"``; `clone` sets it behind a proxy."""
+        """``"https"`` on a connection with TLS, else ``"http"``; a trusted proxy knows better, and `clone` best."""
         if self._scheme is None:
-            self._scheme = "http" if self._exchange.get_extra_info("sslcontext") is None else "https"
+            proxied = self._exchange.proxied
+            if proxied is not None and proxied.scheme is not None:
+                self._scheme = proxied.scheme
+            else:
+                self._scheme = "http" if self._exchange.get_extra_info("sslcontext") is None else "https"
         return self._scheme
 
     @property
@@ -56,6 +60,8 @@ class RequestTarget(RequestFields):
     @property
     def host(self) -> str:
         """The host with its port, as an absolute target says, else the field `Host`, else our own address.
+
+        What a trusted proxy says of it, where it is believed about that, comes before all of them.
 
         Source: RFC 9112 sections 3.2.2 and 3.3.
         """
@@ -68,6 +74,9 @@ class RequestTarget(RequestFields):
             found = _ABSOLUTE.match(self._target)
             if found is not None:
                 return found[1].rpartition("@")[2]
+        proxied = self._exchange.proxied
+        if proxied is not None and proxied.host is not None and self._headers is None:
+            return proxied.host
         if self._headers is not None and (named := self._headers.get(hdrs.HOST)) is not None:
             return named
         if self._headers is None and (host := self._head.host) is not None:
@@ -80,8 +89,12 @@ class RequestTarget(RequestFields):
 
     @property
     def remote(self) -> str | None:
-        """The address of the peer (of the proxy, where there is one), None when it is not known."""
+        """The address of the client, as a trusted proxy says, else of the peer; None when it is not known."""
         if self._remote is None:
+            proxied = self._exchange.proxied
+            if proxied is not None and proxied.client is not None:
+                self._remote = proxied.client[0]
+                return self._remote
             peer = self._exchange.get_extra_info("peername")
             if peer is not None:
                 self._remote = str(peer[0]) if isinstance(peer, (list, tuple)) else str(peer)

@@ -13,6 +13,7 @@ from endwell.http.writer import AbstractStreamWriter
 
 if TYPE_CHECKING:
     from endwell.connection.body import BodyStream
+    from endwell.server.proxied import Proxied
     from endwell.server.response import StreamResponse
     from endwell.wire.http1.request_head import RequestHead
 
@@ -26,6 +27,7 @@ class RequestExchange(Protocol):
 
     Attributes:
         head: the head of the request.
+        proxied: what trusted proxies say of the client, None when there are none.
         whole: the body, when all of it came with the head and it has no coding; else, or without one, ``b""``.
         keep_alive: whether the connection can serve another request after this one; when False the response says
             ``Connection: close``. May be set to False, never back.
@@ -39,6 +41,7 @@ class RequestExchange(Protocol):
     """
 
     head: RequestHead
+    proxied: Proxied | None
     whole: bytes
     keep_alive: bool
     started: bool

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Final
 
 from endwell.connection.served import Times
 from endwell.server.access_log import AbstractAccessLogger, AccessLogger
 from endwell.server.core import access_logger, server_logger
 from endwell.wire.http1 import Limits
 
-__all__ = ("core_settings", "make_access_log")
+if TYPE_CHECKING:
+    from endwell.server.proxied import TrustedProxies
+
+__all__ = ("TRUSTED_FIELDS", "core_settings", "make_access_log")
+
+TRUSTED_FIELDS: Final = ("X-Forwarded-For", "X-Forwarded-Proto")
+"""No more than these: a field that a proxy does not set itself is the word of the client."""
 
 _IGNORED: Final = frozenset({"loop", "timeout_ceil_threshold"})
 
@@ -40,6 +47,8 @@ def core_settings(  # long: the list of what can be told, one line each
     body_grace: float = 20.0,
     send_timeout: float = 60.0,
     max_connections: int = 10_000,
+    trusted_proxies: str | Collection[str] | None = None,
+    trusted_fields: str | Collection[str] = TRUSTED_FIELDS,
     **ignored: Any,
 ) -> dict[str, Any]:
     """Check what was given and return it as the arguments of `ServerCore`.
@@ -68,9 +77,13 @@ def core_settings(  # long: the list of what can be told, one line each
         body_grace: seconds after which that is looked at.
         send_timeout: seconds that a client may stand still while an answer waits to be read by it.
         max_connections: open at a time; further ones are closed.
+        trusted_proxies: addresses and networks of the proxies that are believed when they say who the client is;
+            ``"unix"`` for Unix sockets, ``"*"`` for every peer. None: nobody is.
+        trusted_fields: in which fields they say it; see `TrustedProxies`.
 
     Raises:
         TypeError: an argument that there is not.
+        ValueError: a proxy or a field that cannot be trusted.
 
     """
     unknown = sorted(set(ignored) - _IGNORED)
@@ -99,7 +112,14 @@ def core_settings(  # long: the list of what can be told, one line each
         "handler_cancellation": handler_cancellation,
         "keepalive_requests": keepalive_requests,
         "max_connections": max_connections,
+        "proxies": _proxies(trusted_proxies, trusted_fields) if trusted_proxies else None,
     }
+
+
+def _proxies(proxies: str | Collection[str], fields: str | Collection[str]) -> TrustedProxies:
+    from endwell.server.proxied import TrustedProxies  # not before somebody wants it: it takes a while to import
+
+    return TrustedProxies(proxies, fields)
 
 
 def make_access_log(

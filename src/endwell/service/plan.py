@@ -105,8 +105,8 @@ class ServicePlan:
         log_level: "debug", "info", "warning", "error" or "critical".
         loop: "auto" (uvloop if it is there), "uvloop" or "asyncio".
         root_path: where a proxy mounts the application (ASGI).
-        proxy_headers: believe X-Forwarded-For and its like, from the peers of `forwarded_allow_ips`.
-        forwarded_allow_ips: addresses and networks of proxies; "*" for any.
+        proxy_headers: believe X-Forwarded-For and X-Forwarded-Proto, from the peers of `forwarded_allow_ips`.
+        forwarded_allow_ips: addresses and networks of proxies; "unix" for Unix sockets, "*" for every peer.
 
         shutdown_timeout: seconds that requests in flight have to end when the service or a worker ends.
         kill_grace: seconds after which a worker that should have ended by then is killed.
@@ -163,7 +163,7 @@ class ServicePlan:
     loop: str = "auto"
     root_path: str = ""
     proxy_headers: bool = False
-    forwarded_allow_ips: list[str] = dataclasses.field(default_factory=lambda: ["127.0.0.1", "::1"])
+    forwarded_allow_ips: list[str] = dataclasses.field(default_factory=lambda: ["127.0.0.1", "::1", "unix"])
 
     shutdown_timeout: float = 60.0
     kill_grace: float = 10.0

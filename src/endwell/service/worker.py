@@ -193,6 +193,8 @@ class _Worker:
         settings["access_log"] = _access_log() if plan.access_log else None
         if plan.access_log_format is not None:
             settings["access_log_format"] = plan.access_log_format
+        if plan.proxy_headers:
+            settings["trusted_proxies"] = plan.forwarded_allow_ips
         try:
             self._tls = server_context(plan)
             return await load(plan).runner(**{**settings, **plan.settings})

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from unittest.mock import AsyncMock
 
     from endwell.server.application import Application
+    from endwell.server.proxied import Proxied
     from endwell.server.response import StreamResponse
 
 __all__ = ("MockedExchange", "make_mocked_coro", "make_mocked_request")
@@ -90,6 +91,7 @@ class MockedExchange:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.head = head
+        self.proxied: Proxied | None = None
         self.whole = b""
         self.body = body
         self.keep_alive = head.keep_alive

@@ -15,6 +15,7 @@ from endwell.http.multipart import (
     PartCharsetError,
     PartCodingError,
     PartTooLargeError,
+    TooManyPartsError,
 )
 
 MIXED = {"Content-Type": "multipart/mixed; boundary=B"}
@@ -246,7 +247,7 @@ async def test_number_of_parts_is_bounded():
     with pytest.raises(MultipartError, match="1000"):
         await MultipartReader(MIXED, Body(body)).release()
     await MultipartReader(MIXED, Body(body), max_parts=1001).release()
-    with pytest.raises(MultipartError, match="more than 3 parts"):
+    with pytest.raises(TooManyPartsError, match="more than 3 parts"):
         await MultipartReader(MIXED, Body(body), max_parts=3).release()
 
 

@@ -55,6 +55,9 @@ class AnsweredRequest:
     @property
     def remote(self) -> str | None:
         """The address of the client."""
+        proxied = self._exchange.proxied
+        if proxied is not None and proxied.client is not None:
+            return proxied.client[0]
         peer: Any = self._exchange.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else None
 

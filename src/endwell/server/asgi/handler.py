@@ -35,7 +35,7 @@ async def serve(core: AsgiCore, exchange: AsgiExchange) -> None:
             if not await call_with_websocket(core, exchange):
                 _unanswered(core, exchange)
         else:
-            await core.app(http_scope(core, exchange.connection, head), exchange.receive, exchange.respond)
+            await core.app(http_scope(core, exchange), exchange.receive, exchange.respond)
             if not exchange.complete:
                 _unanswered(core, exchange)
     except Exception as error:  # noqa: BLE001 - whatever the user's program raises ends this exchange, not more

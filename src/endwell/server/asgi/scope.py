@@ -16,6 +16,7 @@ from endwell.server.asgi.interface import SPEC_VERSION, VERSION
 if TYPE_CHECKING:
     from endwell.connection.serving import ServerConnection
     from endwell.server.asgi.core import AsgiCore
+    from endwell.server.asgi.exchange import AsgiExchange
     from endwell.wire.http1.request_head import RequestHead
 
 __all__ = ("Ends", "ends_of", "http_scope", "websocket_scope")
@@ -41,15 +42,20 @@ def ends_of(connection: ServerConnection) -> Ends:
     )
 
 
-def http_scope(core: AsgiCore, connection: ServerConnection, head: RequestHead) -> dict[str, Any]:
-    """Make the scope of an HTTP request."""
+def http_scope(core: AsgiCore, exchange: AsgiExchange) -> dict[str, Any]:
+    """Make the scope of an HTTP request. What a trusted proxy says of the client is in it; Host is as it came."""
+    head = exchange.head
     target = head.target
     if target[0] != "/":
         target = _path_of(target)
     if "#" in target:
         target = target.partition("#")[0]
     path, _, query = target.partition("?")
-    secure, client, server = core.ends[connection]
+    secure, client, server = core.ends[exchange.connection]
+    proxied = exchange.proxied
+    if proxied is not None:
+        client = proxied.client or client
+        secure = secure if proxied.scheme is None else proxied.scheme == "https"
     root = core.root_path
     return {
         "type": "http",
@@ -69,11 +75,9 @@ def http_scope(core: AsgiCore, connection: ServerConnection, head: RequestHead) 
     }
 
 
-def websocket_scope(
-    core: AsgiCore, connection: ServerConnection, head: RequestHead, subprotocols: list[str]
-) -> dict[str, Any]:
+def websocket_scope(core: AsgiCore, exchange: AsgiExchange, subprotocols: list[str]) -> dict[str, Any]:
     """Make the scope of a WebSocket."""
-    scope = http_scope(core, connection, head)
+    scope = http_scope(core, exchange)
     del scope["method"]
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"

@@ -79,7 +79,7 @@ async def call_with_websocket(core: AsgiCore, exchange: AsgiExchange) -> bool:
         return True
     subprotocols = [name.strip(" \t") for line in head.every(_PROTOCOLS) for name in line.decode("latin-1").split(",")]
     websocket = AsgiWebSocket(core, exchange, agreement, subprotocols)
-    scope = websocket_scope(core, exchange.connection, head, subprotocols)
+    scope = websocket_scope(core, exchange, subprotocols)
     try:
         await core.app(scope, websocket.receive, websocket.send)
     finally:

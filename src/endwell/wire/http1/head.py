@@ -19,6 +19,7 @@ class _Silent:
 
 
 _SILENT: Final = _Silent()
+_SWITCHES: Final = re.compile(rb"HTTP/1\.1 101[ \r]")
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
 _LENGTHS: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+(?:[ \t]*,[ \t]*[0-9]+)*)[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -74,10 +75,14 @@ def parse_response_head(raw: bytes, limits: Limits) -> ResponseHead:
     """
     if len(raw) > limits.smallest or raw.count(b"\n") - 2 > limits.fields:
         check_block(raw, limits)
-    try:  # noqa: SIM105  # suppress() costs half a microsecond, here on the hot path
+    try:  # suppress() costs half a microsecond, here on the hot path
         HttpResponseParser(_SILENT).feed_data(raw)
     except HttpParserUpgrade:
         pass  # a 101: the reader knows whether it was asked for
+    except HttpParserError:
+        if _SWITCHES.match(raw) is None:  # llhttp stumbles over one without Upgrade, which is not its business
+            raise
+        HttpResponseParser(_SILENT).feed_data(b"HTTP/1.1 204 x" + raw[raw.index(b"\r\n") :])
     if b"\0" in raw:
         message = "The head of the response has a NUL character"
         raise ProtocolError(message)
