@@ -249,7 +249,7 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_readme_begins_with_what_matters() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for marker in ("bench", "bench-servers"):
+    for marker in ("bench", "bench-servers", "bench-websockets", "bench-asgi"):
         assert text.count(f"<!-- {marker}:begin -->") == text.count(f"<!-- {marker}:end -->") == 1
     screens = "\n".join(text.split("\n")[:75])
     for wanted in ("pip install", "async with", "web.run_app", "was never closed"):
