@@ -1,6 +1,8 @@
 # Everything works on a fresh machine with Python, make and pip; nothing needs a compiler.
 PYTHON ?= python3
 BIN := .venv/bin
+# One more than there are cores: many tests wait for processes.
+TESTERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
 .PHONY: demo test conformance lint bench bench-clients bench-servers bench-websockets bench-asgi bench-short clean
 
@@ -8,7 +10,7 @@ demo: $(BIN)/installed
 	$(BIN)/python examples/demo.py
 
 test: $(BIN)/installed-test
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile
 
 # Every case of the Autobahn suite, the long ones too: about ten minutes.
 conformance: $(BIN)/installed-test

@@ -31,6 +31,14 @@ async def test_one_connection_for_one_after_the_other() -> None:
         assert len(server.connections) == 1
 
 
+async def test_arguments_of_aiohttp_that_change_nothing() -> None:
+    given = {"enable_cleanup_closed": True, "timeout_ceil_threshold": 1}
+    async with EchoServer() as server, endwell.ClientSession(connector=endwell.TCPConnector(**given)) as session:
+        for _ in range(2):
+            assert await text(session, server.url("/")) == "hello"
+        assert len(server.connections) == 1
+
+
 async def test_no_more_connections_than_were_needed_at_once() -> None:
     async with EchoServer() as server, endwell.ClientSession() as session:
         for _ in range(3):
