@@ -304,3 +304,22 @@ async def test_fragments_are_compressed_together() -> None:
         assert (await read_frame(client._exactly)).code == 1000
         await client.closed()
     assert received == [b"abc" * 1000]
+
+
+async def test_an_offer_in_words() -> None:
+    """A field of the user's own is the offer, and what it offers is kept."""
+    offer = "permessage-deflate; client_no_context_takeover; server_max_window_bits=10"
+    given = {"Sec-WebSocket-Extensions": offer}
+    async with pair(client={"headers": given}) as both:
+        assert both.request.headers["Sec-WebSocket-Extensions"] == offer
+        assert both.client.compress
+        assert both.client.client_notakeover
+        assert both.server.compress == 10
+        await both.client.send_str(TEXTS[2])
+        assert await both.server.receive_str() == TEXTS[2]
+
+
+async def test_an_offer_of_something_else() -> None:
+    async with endwell.ClientSession() as session:
+        with pytest.raises(ValueError, match="one offer of permessage-deflate"):
+            await session.ws_connect("ws://localhost:1/", headers={"Sec-WebSocket-Extensions": "x-better"})

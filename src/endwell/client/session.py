@@ -294,6 +294,7 @@ class ClientSession(SessionView):
             heartbeat: seconds of silence after which the server is sent a ping, to be answered in half that time.
             origin: the Origin field.
             compress: bits of the window for permessage-deflate, 9 to 15, which is then offered; 0 for no compression.
+                Other parameters are offered by a field of `headers`, Sec-WebSocket-Extensions.
             max_msg_size: bytes of a message, decompressed, over which the WebSocket is closed (1009); 0 for any.
             decode_text: False to get the bytes of texts.
             kwargs: auth, params, headers, proxy, proxy_auth, proxy_headers, ssl, server_hostname and the other

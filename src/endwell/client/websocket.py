@@ -206,10 +206,15 @@ async def connect(
     """Open a WebSocket. See `ClientSession.ws_connect`."""
     from endwell.client.call import perform
     from endwell.wire.websocket import HandshakeError, handshake
+    from endwell.wire.websocket.extension import check_offer
 
     key = handshake.new_key()
-    offer = handshake.offer(wanted.compress)
     fields = merge_headers(None, options.get("headers"))
+    offer = fields.get(hdrs.SEC_WEBSOCKET_EXTENSIONS)
+    if offer is None:
+        offer = handshake.offer(wanted.compress)
+    else:
+        check_offer(offer)
     if wanted.origin is not None:
         fields[hdrs.ORIGIN] = wanted.origin
     fields.update(handshake.request_fields(key, wanted.protocols, offer))

@@ -101,7 +101,7 @@ class ClientConnection(Stream):
     def describe(self) -> str:
         """See `Resource.describe`."""
         if self.websocket is not None:
-            return f"connection of the {self.websocket.name}"
+            return f"connection to {self.peer} with a WebSocket"
         state = "idle" if self.exchange is None else "busy"
         return f"{state} connection to {self.peer}"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endwell.wire.websocket.deflate import Deflate
-from endwell.wire.websocket.extension import accept_offer, accept_response, make_offer, parse_extensions
+from endwell.wire.websocket.extension import accept_offer, accept_response, check_offer, make_offer, parse_extensions
 
 NAME = "permessage-deflate"
 
@@ -155,3 +155,16 @@ def test_responses_that_ask_for_more_than_was_offered():
     with pytest.raises(ValueError, match="client_max_window_bits=9, which was not offered"):
         accept_response(parse_extensions(f"{NAME}; client_max_window_bits=9"), NAME)
     assert accept_response(parse_extensions(f"{NAME}; server_max_window_bits=9"), NAME) == Deflate(False, False, 9, 15)
+
+
+def test_what_a_client_offers_of_its_own():
+    check_offer("permessage-deflate; client_no_context_takeover; client_max_window_bits")
+    for text in ("", "x", "permessage-deflate; x", "permessage-deflate, permessage-deflate", "permessage-deflate;"):
+        with pytest.raises(ValueError, match="Sec-WebSocket-Extensions"):
+            check_offer(text)
+
+
+def test_who_offers_to_compress_each_message_by_itself_has_to():
+    response = parse_extensions("permessage-deflate")
+    deflate = accept_response(response, "permessage-deflate; client_no_context_takeover")
+    assert deflate == Deflate(False, True, 15, 15)

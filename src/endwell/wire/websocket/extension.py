@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from endwell.wire.websocket.deflate import Deflate
 
-__all__ = ("accept_offer", "accept_response", "make_offer", "parse_extensions")
+__all__ = ("accept_offer", "accept_response", "check_offer", "make_offer", "parse_extensions")
 
 Params: TypeAlias = list[tuple[str, str | None]]
 Extensions: TypeAlias = list[tuple[str, Params]]
@@ -142,7 +142,20 @@ def accept_response(response: Extensions, offer: str | None) -> Deflate | None:
         if value is None or int(value) > most or (name == _CLIENT_BITS and name not in offered):
             raise ValueError(f"the server answered {_NAME} with {name}={value}, which was not offered")
         bits.append(int(value))
-    return Deflate(_SERVER_ALONE in known, _CLIENT_ALONE in known, *bits)
+    # Who offers to compress each message by itself has to (RFC 7692 section 7.1.1.2).
+    return Deflate(_SERVER_ALONE in known, _CLIENT_ALONE in known or _CLIENT_ALONE in offered, *bits)
+
+
+def check_offer(text: str) -> None:
+    """Refuse what a client cannot offer here.
+
+    Raises:
+        ValueError: it is something else than one offer of permessage-deflate, or its parameters are wrong.
+
+    """
+    offers = parse_extensions(text)
+    if len(offers) != 1 or offers[0][0].lower() != _NAME or _parameters(offers[0][1]) is None:
+        raise ValueError(f"Sec-WebSocket-Extensions is {text!r}: one offer of {_NAME} is what there can be")
 
 
 def _parameters(params: Params) -> dict[str, str | None] | None:
