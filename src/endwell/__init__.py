@@ -1,6 +1,6 @@
-"""endwell: an asynchronous HTTP client in which everything that is opened ends well.
+"""endwell: an asynchronous HTTP client and server in which everything that is opened ends well.
 
-The names of aiohttp's client, with aiohttp's behaviour, and what aiohttp does not have: `CloseReport`,
+The names of aiohttp's client (`web` has those of the server), with its behaviour, and what it does not have: `CloseReport`,
 `open_resources`, `RetryMiddleware`, `RateLimitMiddleware`, `sse`. What most programs do not touch is imported when it
 is asked for.
 """

