@@ -1,8 +1,8 @@
 """endwell: an asynchronous HTTP client and server in which everything that is opened ends well.
 
-The names of aiohttp's client (`web` has those of the server), with its behaviour, and what it does not have: `CloseReport`,
-`open_resources`, `RetryMiddleware`, `RateLimitMiddleware`, `sse`. What most programs do not touch is imported when it
-is asked for.
+The names of aiohttp's client, with its behaviour (`web` has those of the server), and what it does not have:
+`CloseReport`, `open_resources`, `RetryMiddleware`, `RateLimitMiddleware`, `sse`. What most programs do not touch is
+imported when it is asked for.
 """
 
 from typing import TYPE_CHECKING, Any, Final
